@@ -9,10 +9,12 @@ import functools
 import importlib
 import inspect
 import os
+import pkgutil
 import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gansweep.config.permissions import allowed_packages
-from gansweep.errors import UserError
+from gansweep.errors import UserError, nearest
 
 ROOMS = ("callbacks", "data", "layers", "metrics", "models", "terms")
 TORCH = ("torch.nn", "torch.optim")
@@ -78,6 +80,7 @@ def resolved(target: str, extra_packages: Sequence[str] = ()) -> Factory:
         if parts[-1] in FUNCTIONS.get(module_name, ()) or _is_part(found):
             return found
     fix = f"If you trust it, allow it with 'extra_packages=[{parts[0]}]' on the command line."
+    fix += nearest(parts[0], extra_packages)
     if parts[0] in ("gansweep", "torch"):
         fix = "Name one of these."
     raise UserError(
@@ -120,15 +123,17 @@ def _own_kinds() -> tuple[type, ...]:
 
 def _of_package(target: str, parts: Sequence[str]) -> Factory:
     """A name that the user's package defines itself; a name that it imports is refused."""
-    found: Any = None
-    try:
-        found = importlib.import_module(parts[0])
-        for number, name in enumerate(parts[1:], start=2):
-            if isinstance(found, ModuleType) and not hasattr(found, name):
-                importlib.import_module(".".join(parts[:number]))
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise _unknown(target, error) from error
+    found: Any = _module(parts[0], target)
+    for number, name in enumerate(parts[1:], start=1):
+        owner = ".".join(parts[:number])
+        # only in the user's own packages, not in those that they import
+        path = getattr(found, "__path__", ()) if getattr(found, "__name__", "") == owner else ()
+        if not hasattr(found, name) and path and find_spec(f"{owner}.{name}"):
+            _module(f"{owner}.{name}", target)
+        if not hasattr(found, name):
+            known = [*dir(found), *(module.name for module in pkgutil.iter_modules(path))]
+            raise UserError(f"_target_ '{target}': {owner} has no '{name}'.{nearest(name, known)}")
+        found = getattr(found, name)
     home = str(getattr(found, "__module__", None))
     if not callable(found) or home.partition(".")[0] != parts[0]:
         raise UserError(
@@ -136,6 +141,24 @@ def _of_package(target: str, parts: Sequence[str]) -> Factory:
             "If you trust the package that defines it, name that one in extra_packages=."
         )
     return found
+
+
+def _module(name: str, target: str) -> ModuleType:
+    """Raises: UserError if a module of the user, or what it imports, is not there."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise UserError(
+                f"_target_ '{target}': the module {error.name} is not there, which {name} imports. "
+                "Install it, or correct the import."
+            ) from error
+        raise UserError(
+            f"_target_ '{target}': the package {name} is not in {os.getcwd()}, nor where Python "
+            "looks. Start gansweep in the folder that holds it, or set PYTHONPATH to that folder."
+        ) from error
+    except ImportError as error:
+        raise _unknown(target, error) from error
 
 
 def _targets_in(content: Any) -> list[str]:
