@@ -21,7 +21,7 @@ from gansweep.models.contract import Contract
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
 from gansweep.models.optimizers import Maker
-from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores, checked
 from gansweep.models.stretch import Stretch
 from gansweep.terms.clock import Clock
 from gansweep.terms.schedules import value_at
@@ -195,6 +195,7 @@ class Adversarial(Contract):
             else:
                 fakes = shared
             terms = self.player_loss(player, part, part_drawn, fakes, clock)
+            checked(terms, type(self).__name__, player)
             loss = terms.loss / self.accumulate
             loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
             terms.loss = terms.loss.detach()  # its graph is spent

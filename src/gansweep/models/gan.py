@@ -42,6 +42,7 @@ from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Loss
 from gansweep.terms.packing import Packing, packs, packs_around
 from gansweep.terms.penalties import WeightClip
+from gansweep.terms.returned import one_each, scalar
 from gansweep.terms.term import Judged, Step, Term
 from gansweep.terms.top_k import TopK
 
@@ -209,7 +210,7 @@ class GAN(Adversarial):
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         """D(x), or D(x, labels) where it is conditional, of samples that are packed already."""
         given = (samples, labels) if self.conditional else (samples,)
-        return in_full(self.discriminator(*given))
+        return one_each(in_full(self.discriminator(*given)), self.discriminator)
 
     def features(self, samples: Tensor, clock: Clock) -> Tensor:
         """What D's score is a function of, (N, n_features), of samples that are packed already."""
@@ -248,10 +249,10 @@ class GAN(Adversarial):
         # apart, so that a gradient at one kind of sample does not pass through the other's
         both = images, fakes, batch.labels, clock
         real, fake = self._score_both(*both, apart=bool(differentiable))
-        step = self._step(batch, made, drawn, clock)
+        step, said = self._step(batch, made, drawn, clock), type(self.loss).__name__
         total, parts = self.terms.join(
             "discriminator",
-            self.loss.discriminator(real, fake),
+            scalar(self.loss.discriminator(real, fake), f"the value of {said}.discriminator"),
             partial(step, images, fakes, real, fake, differentiable=differentiable),
         )
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
@@ -272,7 +273,8 @@ class GAN(Adversarial):
             images = self.shown(batch.images, drawn, "real", clock)
             return self._step(batch, made, drawn, clock)(images, fakes, real, fake)
 
-        game = self.adversarial * self.loss.generator(real, chosen)
+        own, said = self.loss.generator(real, chosen), type(self.loss).__name__
+        game = self.adversarial * scalar(own, f"the value of {said}.generator")
         return PlayerLoss(*self.terms.join("generator", game, step))
 
     def _step(self, batch: Batch, made: Tensor, drawn: Drawn, clock: Clock) -> Callable[..., Step]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from gansweep.errors import UserError
 from gansweep.terms.losses import Kind
+from gansweep.terms.returned import described, scalar
 
 
 @dataclass(slots=True)
@@ -34,6 +37,19 @@ class PlayerLoss:
     parts: dict[str, Tensor] = field(default_factory=dict)
     scores: Scores | None = None
     found: dict[str, Tensor] = field(default_factory=dict)
+
+
+def checked(terms: Any, model: str, player: str) -> PlayerLoss:
+    """What a model's player_loss returned.   Raises: UserError if it is not as it must be."""
+    if not isinstance(terms, PlayerLoss):
+        raise UserError(
+            f"The loss of {model}'s {player} is {described(terms)}. Return "
+            "PlayerLoss(loss, parts), which is in gansweep.models.player_loss."
+        )
+    scalar(terms.loss, f"the loss of {model}'s {player}")
+    for name, value in terms.parts.items():
+        scalar(value, f"the part '{name}' of the loss of {model}'s {player}")
+    return terms
 
 
 Drawn = dict[str, Tensor]  # name -> random numbers of one step, the batch first

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gansweep.errors import UserError
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Kind
+from gansweep.terms.returned import scalar
 from gansweep.terms.schedules import value_at
 from gansweep.terms.term import Draw, Judged, Noise, Step, Term, TwoPlayers
 
@@ -134,6 +135,8 @@ class Joined(nn.Module):
                 continue
             value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
             if value is not None:
+                term = f"{type(self[name]).__name__}.{player}"
+                scalar(value, f"the value of {term} ({self.labels[name]})")
                 parts[self.labels[name]] = value.detach()
                 loss = loss + value_at(term.weight, seen.clock) * factor * value
         return loss, parts
