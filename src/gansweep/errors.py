@@ -24,6 +24,10 @@ class UserError(ValueError):
     """
 
 
+class DivergedError(ValueError):
+    """Samples or answers that no score can measure, because the training has diverged."""
+
+
 def visible(text: str) -> str:
     """The text with escapes for characters that control a terminal or cannot be encoded.
 

@@ -30,6 +30,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
+from gansweep.errors import DivergedError
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Scores
@@ -305,7 +306,7 @@ def test_a_first_evaluation_that_fails_names_no_objective() -> None:
     """Later rules would look for the scores until the run has ended."""
 
     def refuse(*_: object) -> None:
-        raise ValueError("not finite")
+        raise DivergedError("not finite")
 
     quality = Quality(every_kimg=1)
     quality.journal = Journal(None, None)
@@ -315,6 +316,22 @@ def test_a_first_evaluation_that_fails_names_no_objective() -> None:
     assert quality.journal.verdict is not None and quality.journal.verdict[0] == "diverged"
     assert quality.journal.objective is None
     assert worsened(quality.journal, factor=2, kimg=50) is None
+
+
+def test_a_bug_of_the_model_at_an_evaluation_is_no_divergence() -> None:
+    """Its traceback would be lost, and a sweep would rank the run among the diverged ones."""
+    too_many = "too many values to unpack"
+
+    def unpack(*_: object) -> None:
+        raise ValueError(too_many)
+
+    quality = Quality(every_kimg=1)
+    quality.journal = Journal(None, None)
+    panel: Any = SimpleNamespace(prepare=lambda device: None, score=unpack, objective="fid")
+    quality.panel, quality.conditions, quality.data = panel, panel, panel
+    with pytest.raises(ValueError, match=too_many):
+        quality.work(game())
+    assert quality.journal.verdict is None
 
 
 def test_progress_in_a_pipe_has_no_trailing_spaces(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,17 @@ import pytest
 import torch
 from tensor_data import Tensors, squares
 from torch import Tensor
+from torchmetrics import Metric
 
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
-from gansweep.data.source import Mixture
+from gansweep.data.source import DataSource, Mixture
 from gansweep.data.toy import Ring
 from gansweep.errors import UserError
 from gansweep.metrics.choice import choose_backbone
+from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
+from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.protocol import comparable, protocol_key
 
@@ -329,6 +332,51 @@ def test_pixels_of_another_range_or_type_are_refused(panel: Panel) -> None:
             panel.score(lambda n, _, images=images: images[:n])
     with pytest.raises(ValueError, match=r"shape \(99, 1, 8, 8\)"):
         panel.score(lambda n, _: torch.zeros(n - 1, 1, 8, 8))
+
+
+def test_samples_of_another_shape_are_no_divergence(panel: Panel) -> None:
+    with pytest.raises(UserError, match=r"shape \(100, 1, 1, 8, 8\).*`fakes`"):
+        panel.score(lambda n, _: torch.zeros(n, 1, 1, 8, 8))
+
+
+class Computes(Measure):
+    """A measure of the user whose metric computes a given value."""
+
+    choices = words = ("own",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return ""
+
+    def build(self, setting: Setting) -> OrderedSamples:
+        return OrderedSamples(lambda samples: self.value)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.samples)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"mine": torch.tensor(1.0)}, "computed mine, where its words are needed: own"),
+        ({}, "computed nothing"),
+        (torch.tensor(1.0), r"computed a tensor of shape \(\).*as_scores\(own="),
+        ({"own": 1.0}, r"computed a float for 'own'.*torch\.tensor\(NUMBER\)"),
+        (
+            {"own": torch.zeros(3)},
+            r"computed a tensor of shape \(3,\) for 'own'.*lists = \('own',\) in Computes",
+        ),
+    ],
+)
+def test_a_score_of_ones_own_that_computes_something_else_is_explained(
+    value: Any, words: str
+) -> None:
+    panel = Panel(ring(), n_fake=20, scores=[], own={"mine": Computes(value)})
+    panel.prepare("cpu")
+    with pytest.raises(UserError, match=f"The metric of Computes {words}"):
+        panel.score(lambda n, _: torch.zeros(n, 2))
 
 
 @pytest.mark.usefixtures("panel")

@@ -7,7 +7,7 @@ from gansweep.config.ranges import Kimg
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError
+from gansweep.errors import DivergedError
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel, Progress
 from gansweep.metrics.protocol import Score
@@ -40,9 +40,7 @@ class Quality(ImageClockWatcher):
         self.panel.prepare(module.device)  # trains the data's classifier if there is none yet
         try:
             scores = measure_all(module, self.panel, self.conditions, self.data)
-        except ValueError as error:  # the panel refuses samples that are not finite
-            if isinstance(error, UserError):
-                raise
+        except DivergedError as error:
             self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
         if self.panel.notes and not self._noted and self.journal.record is not None:
@@ -71,7 +69,7 @@ def measure_all(
 
     progress: called with (stage, done, total) for the new samples.
     Returns: name -> score.
-    Raises: ValueError for samples or answers that are not finite.
+    Raises: DivergedError for samples or answers that are not finite.
     """
 
     def samples(n: int, rng: torch.Generator) -> Batch:

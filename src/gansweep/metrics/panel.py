@@ -15,7 +15,7 @@ from gansweep.config.ranges import Count, Seed, Share
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
-from gansweep.errors import UserError
+from gansweep.errors import DivergedError, UserError
 from gansweep.metrics.choice import choose_backbone, choose_scores, default_count
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.features.backbones import load_backbone
@@ -25,6 +25,7 @@ from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DEFAULT_OBJECTIVES, DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 from gansweep.records.notation import plural
+from gansweep.terms.returned import described
 
 NORMAL_95 = 1.96
 LARGEST_PIXEL = 20.0  # a generator without tanh may leave [-1, 1]; beyond this it is an error
@@ -197,7 +198,9 @@ class Panel:
         generate: (n, CPU generator) -> n samples, (n, C, H, W) in [-1, 1] or points (n, D). All
             their randomness comes from that generator. A Batch also gives the requested classes.
         progress: called with (stage, done, total).
-        Raises: ValueError for samples that are not finite, or have another shape or range.
+        Raises: DivergedError for samples that are not finite or far from the range of images;
+            UserError for samples of another shape, or a measure that computes something else than
+            its words.
         """
         assert self._metrics is not None, "Panel.prepare comes first"
         pairs = list(zip(self.measures, self._metrics, strict=True))
@@ -210,20 +213,43 @@ class Panel:
                 for measure, metric in pairs:
                     measure.update(metric, seen)
                 report("samples", done, self.n_fake)
-        except ValueError as error:
+        except DivergedError as error:
             refused = str(error)
         _raise_on_all(refused)
         values: dict[str, Tensor] = {}
         self.notes = list(self._left_out)
         for done, (measure, metric) in enumerate(pairs, start=1):
             try:
-                values |= metric.compute()
+                values |= self._computed(measure, metric)
+            except UserError:
+                raise
             except ValueError as error:  # only this measure fails
                 self.notes.append(f"{', '.join(measure.words)} left out: {error}")
             report("scores", done, len(pairs))
             metric.reset()
         scores = [self._stated(word, values) for word in self._protocols if word in values]
         return {score.name: score for score in scores}
+
+    def _computed(self, measure: Measure, metric: Metric) -> dict[str, Tensor]:
+        """What a metric computed.   Raises: UserError if it is not what its measure promises."""
+        found = metric.compute()
+        name, words = type(measure).__name__, [w for w in measure.words if w in self._protocols]
+        is_named = isinstance(found, Mapping)
+        if not is_named or (words and found.keys().isdisjoint(words)):
+            said = ", ".join(found) or "nothing" if is_named else described(found)
+            raise UserError(
+                f"The metric of {name} computed {said}, where its words are needed: "
+                f"{', '.join(measure.words)}. Return word -> value, as "
+                f"gansweep.metrics.ordered.as_scores({measure.words[0]}=...) does."
+            )
+        for word in found.keys() & set(words) - set(measure.lists):
+            if not isinstance(found[word], Tensor) or found[word].numel() != 1:
+                raise UserError(
+                    f"The metric of {name} computed {described(found[word])} for '{word}', where "
+                    "a tensor of one number is needed. Use torch.tensor(NUMBER), or "
+                    f"lists = ('{word}',) in {name} if there is a number for each mode or class."
+                )
+        return dict(found)
 
     def _stated(self, word: str, values: dict[str, Tensor]) -> Score:
         numbers = {name: value.item() for name, value in values.items() if value.numel() == 1}
@@ -265,12 +291,12 @@ class Panel:
 
     def _check(self, samples: Tensor, n: int) -> None:
         if tuple(samples.shape) != (n, *self.data.shape):
-            raise ValueError(
+            raise UserError(
                 f"The generator made samples of shape {tuple(samples.shape)}, but "
-                f"{(n, *self.data.shape)} was requested."
+                f"{(n, *self.data.shape)} was requested. Correct what the model's `fakes` returns."
             )
         if not samples.isfinite().all():
-            raise ValueError(
+            raise DivergedError(
                 "The generator made samples that are not finite (NaN or infinite), so no score "
                 "can be computed: the training has diverged."
             )
@@ -278,7 +304,7 @@ class Panel:
             return
         if not samples.is_floating_point() or samples.abs().max() > LARGEST_PIXEL:
             low, high = samples.aminmax()
-            raise ValueError(
+            raise DivergedError(
                 f"The generator made images of {str(samples.dtype).removeprefix('torch.')} from "
                 f"{low.item():.4g} to {high.item():.4g}, but pixels must be floats from -1 (black) "
                 "to 1 (white). Scale them; from 0..255 it is images / 127.5 - 1. If the generator "
@@ -334,13 +360,13 @@ class Panel:
 
 
 def _raise_on_all(refused: str | None) -> None:
-    """Raise the ValueError of any process on all of them: otherwise they would wait for it."""
+    """Raise a process's DivergedError on all of them: otherwise they would wait for it."""
     if dist.is_initialized():
         messages: list[str | None] = [None] * dist.get_world_size()
         dist.all_gather_object(messages, refused)
         refused = next((message for message in messages if message), None)
     if refused:
-        raise ValueError(refused)
+        raise DivergedError(refused)
 
 
 def to_uint8(images: Tensor) -> Tensor:

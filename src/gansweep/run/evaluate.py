@@ -18,7 +18,7 @@ from gansweep.callbacks.quality import measure_all
 from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, folded, tell, visible
+from gansweep.errors import DivergedError, UserError, folded, tell, visible
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.panel import Progress as StageProgress
@@ -60,9 +60,11 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
             show(found.scores)  # before writing, since the disk may be full
             keep(record, found, writer)
             _show_in_tracker(record, found)
-        except (UserError, ValueError) as error:
+        except ValueError as error:
             if len(records) == 1:
-                raise UserError(str(error)) from error
+                if isinstance(error, DivergedError):
+                    raise UserError(str(error)) from error
+                raise
             tell(f"gansweep: {place} was left out: {error}")
             failed += 1
         else:
@@ -105,7 +107,7 @@ class Evaluation:
         """Score one run's checkpoint.
 
         Raises: UserError if the run has no checkpoint, the protocol does not fit its data or no
-            score could be measured; ValueError if its samples are not finite or not images.
+            score could be measured; DivergedError if its samples are not finite or not images.
         """
         cfg = read_config(record)
         key = OmegaConf.to_yaml(cfg.data)

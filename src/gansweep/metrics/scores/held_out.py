@@ -18,6 +18,7 @@ from torchmetrics.regression import MeanAbsoluteError
 
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource, Split
+from gansweep.errors import DivergedError
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.features.classifier import DatasetClassifier
 from gansweep.metrics.panel import to_uint8
@@ -52,7 +53,7 @@ class HeldOut:
 
         answer: a batch on `device` -> the model's answers.
         backbone: the data's own classifier, if the scores use it.
-        Raises: ValueError for answers that are not finite.
+        Raises: DivergedError for answers that are not finite.
         """
         readings: dict[str, _Reading] = {}
         for batch in self._batches(self.split, self.count, device) if self.count else ():
@@ -246,7 +247,7 @@ def _retrieval(codes: Tensor, labels: Tensor, n_classes: int) -> _Reading:
 def _refuse_other_than_finite(answers: Answers) -> None:
     for name, answer in answers.items():
         if not answer.isfinite().all():
-            raise ValueError(
+            raise DivergedError(
                 f"The model's answer '{name}' for held-out samples is not finite (NaN or "
                 "infinite), which no score can measure: the training has diverged."
             )
