@@ -3,10 +3,13 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from gansweep.callbacks.journal import WRITE_SECONDS, Journal
 from gansweep.diagnosis.findings import Finding
+from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 
 
@@ -60,3 +63,12 @@ def test_time_outside_training_counts_once_where_one_pause_is_inside_another(
             clock[0] = 5.0
         clock[0] = 6.0
     assert journal.paused_seconds == 5.0 and journal.training_seconds == 1.0
+
+
+@pytest.mark.parametrize("value", [torch.tensor(1.0), torch.ones(2), np.float32(1), np.ones(2)])
+def test_a_curve_of_tensors_is_refused_by_its_name(value: object, tmp_path: Path) -> None:
+    journal = Journal(RunRecord(tmp_path), None)
+    with pytest.raises(UserError, match=r"curve 'own/norm'.*value\.item\(\)"):
+        journal.log(64, {"own/norm": value})
+    journal.flush()
+    assert not RunRecord(tmp_path).history()

@@ -212,3 +212,39 @@ def test_a_config_states_the_defaults_of_its_class(config: Path, tmp_path: Path)
     bare = instantiate({key: node[key] for key in node if key in required})
     assert described(built) == described(bare)
     assert config.read_text().startswith("# ")
+
+
+class Misread(ResidentSource):
+    """Two classes of 8x8 images, as `given` says."""
+
+    name, shape, class_names = "misread", (1, 8, 8), ["a", "b"]
+
+    def __init__(self, given: tuple[object, object]) -> None:
+        super().__init__()
+        self.given = given
+
+    def read(self, split: Split) -> Arrays:
+        return self.given  # type: ignore[return-value]
+
+
+IMAGES, LABELS = torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) % 2
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (IMAGES.float(), LABELS, ["torch.float32 of shape (20, 1, 8, 8)", "torch.uint8", "255"]),
+        (IMAGES[:, 0], LABELS, ["(20, 8, 8)", "(N, 1, 8, 8)"]),
+        (IMAGES.numpy(), LABELS, ["a ndarray of samples", "torch.from_numpy"]),
+        (IMAGES, LABELS[1:], ["20 samples and as labels torch.int64 of shape (19,)", "(20,)"]),
+        (IMAGES, LABELS.float(), ["torch.float32 of shape (20,)", "torch.int64"]),
+        (IMAGES, LABELS.numpy(), ["as labels a ndarray", "torch.int64"]),
+    ],
+)
+def test_what_a_users_source_misread_is_explained(
+    images: object, labels: object, words: list[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        Misread((images, labels)).count("train")
+    assert all(word in str(caught.value) for word in ["Misread.read('train')", *words])
+    assert Misread((IMAGES, None)).count("train") == 20

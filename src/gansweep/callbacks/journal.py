@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gansweep.diagnosis.findings import Finding
+from gansweep.errors import UserError
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
 from gansweep.records.sheets import as_png
@@ -80,18 +81,26 @@ class Journal:
             self.paused_seconds = before + time.perf_counter() - started
 
     def log(self, images_seen: int, row: Mapping[str, Any]) -> None:
-        """Add to the row of this step. All rows of the same step become one line."""
+        """Add to the row of this step. All rows of the same step become one line.
+
+        Raises: UserError for a tensor or a number of NumPy, which no record can hold.
+        """
+        self._extend_curves(images_seen / 1000, row)
         if images_seen != self._pending_images:
             self._end_row()
             self._pending_images = images_seen
         self._pending.update(row)
         self.latest.update(row)
-        self._extend_curves(images_seen / 1000, row)
 
     def _extend_curves(self, kimg: float, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 self.curves.setdefault(name, []).append((kimg, float(value)))
+            elif hasattr(value, "item"):
+                raise UserError(
+                    f"The curve '{name}' was given a {type(value).__name__}. Log a number of "
+                    "Python's own, as `value.item()`."
+                )
 
     def end_step(self) -> None:
         """End the row of this step. Rows are written together, at the latest `WRITE_SECONDS` later,

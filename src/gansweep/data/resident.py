@@ -16,6 +16,7 @@ from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
+from gansweep.errors import UserError
 
 CHUNK = 1000
 
@@ -134,7 +135,28 @@ class ResidentSource(PartlyLabelled):
         part: Split = "train" if split == "validation" and not self.has_validation else split
         if part not in self._parts:
             self._parts[part] = self.read(part)
+            self._refuse_misread(part, *self._parts[part])
         return self._parts[part]
+
+    def _refuse_misread(self, split: Split, images: object, labels: object) -> None:
+        """Raises: UserError if `read` returned something else than it must."""
+        says = f"{type(self).__name__}.read('{split}') returned"
+        if not isinstance(images, Tensor):
+            raise UserError(f"{says} {_kind(images)} of samples. Use torch.from_numpy(...).")
+        shape, kind = tuple(self.shape), torch.float32 if self.is_points else torch.uint8
+        if images.dtype != kind or images.shape[1:] != shape:
+            raise UserError(
+                f"{says} {_kind(images)}, where {kind} of shape (N, "
+                f"{', '.join(map(str, shape))}) is needed. Pixels are whole numbers, 0 to 255."
+            )
+        if labels is None:
+            return
+        count = images.shape[:1]
+        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != count:
+            raise UserError(
+                f"{says} {len(images)} samples and as labels {_kind(labels)}. Give a tensor of "
+                f"torch.int64 and shape ({len(images)},), or None."
+            )
 
     def _rows(self, split: Split) -> Tensor | None:
         """The rows of a split in its tensors; None: all."""
@@ -197,3 +219,10 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     if tensor.device.type == "cpu" and device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def _kind(value: object) -> str:
+    """Such as "torch.uint8 of shape (600, 8, 8)", "a ndarray"."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
