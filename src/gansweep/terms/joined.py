@@ -135,8 +135,8 @@ class Joined(nn.Module):
                 continue
             value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
             if value is not None:
-                term = f"{type(self[name]).__name__}.{player}"
-                scalar(value, f"the value of {term} ({self.labels[name]})")
+                source = f"{type(term).__name__}.{player} ({self.labels[name]})"
+                scalar(value, f"the value of {source}")
                 parts[self.labels[name]] = value.detach()
                 loss = loss + value_at(term.weight, seen.clock) * factor * value
         return loss, parts
