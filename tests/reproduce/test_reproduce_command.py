@@ -12,6 +12,7 @@ import pytest
 import yaml
 from command_line import Finished
 
+from gansweep.config import permissions
 from gansweep.config.compose import compose
 from gansweep.engine.lease.workers import launching
 from gansweep.errors import UserError
@@ -86,6 +87,15 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(command: Command, small
     assert "2 cells, 6 runs" in shown.out and "40" in shown.out
     assert "to run: 6 runs" in shown.out
     assert not Path("runs").exists() and not Path("results").exists()
+
+
+def test_a_table_of_classes_of_ones_own_is_allowed_their_package(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(permissions.PACKAGES, "")  # restored after the test
+    words = ("reproduce", "small", "--config-dir", small, "--dry-run")
+    assert command(*words, "extra_packages=[table_terms]").code == 0
+    assert permissions.allowed_packages() == ["table_terms"]
 
 
 def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, small: str) -> None:

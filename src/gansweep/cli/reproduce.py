@@ -45,6 +45,7 @@ again; Ctrl-C saves and stops, and the same command continues.
                          'gansweep sweep --help'
   trainer.KEY=VALUE      of every run, as trainer.accelerator=cpu
   tracker=none           of every run
+  extra_packages=[NAME]  packages of yours whose classes your table may name
 """
 VALUED = {"--budget": "NAME", "--only": "NAME", "--seeds": "N", "--minutes": "N"}
 FILES = ("--csv", "--latex")

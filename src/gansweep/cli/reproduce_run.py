@@ -14,6 +14,7 @@ from gansweep.cli.reproduce import VALUED
 from gansweep.cli.sweep_options import check_sweep
 from gansweep.cli.sweep_run import launch
 from gansweep.cli.waiting import waiting
+from gansweep.config import permissions
 from gansweep.config.compose import compose
 from gansweep.config.directory_names import checked_name
 from gansweep.engine.launch import worker_count
@@ -55,7 +56,10 @@ class Reproduction:
     """A table under a budget on this machine."""
 
     def __init__(self, words: Sequence[str], options: argparse.Namespace) -> None:
-        name, given = _split(words)
+        granted = [word for word in words if permissions.is_package_option(word)]
+        for word in granted:
+            permissions.allow_packages(permissions.packages_in(word.partition("=")[2]))
+        name, given = _split([word for word in words if word not in granted])
         self.table = load_table(name, options.config_dir)
         self.budget = self.table.budget(options.budget)
         self.seeds = self.budget.seeds if options.seeds is None else int(options.seeds)
