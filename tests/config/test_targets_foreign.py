@@ -141,6 +141,16 @@ def foreign(trained: Path, tmp_path: Path) -> Path:
     return copied
 
 
+def test_a_callback_that_is_gone_leaves_the_record_as_it_was(foreign: Path) -> None:
+    """The run was finished: a wrong name at its continuation does not make it a failed one."""
+    before = RunRecord(foreign).result()
+    words = [f"resume={foreign}", "budget_kimg=0.2", "+callbacks.gone._target_=gone_calls.Gone"]
+    cfg = config.compose([*words, "extra_packages=[gone_calls]"])
+    with pytest.raises(UserError, match="gone_calls is not in"):
+        train(cfg, run_dir=foreign, progress=False)
+    assert RunRecord(foreign).result() == before
+
+
 def tamper(run: Path, **changes: Any) -> None:
     path = run / "config.yaml"
     cfg = OmegaConf.load(path)

@@ -53,7 +53,7 @@ from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores, refuse_to_erase, seen_kimg, sweep_of
 from gansweep.run.scores import build_panel
 from gansweep.run.trainer import made_trainer, take_steps_together
-from gansweep.run.watchers import made_callbacks, made_logger
+from gansweep.run.watchers import equipped, made_callbacks, made_logger
 
 # Lightning enables a check of the GPU driver at every optimizer step. Without a GPU it costs more
 # than the step of a small network.
@@ -140,6 +140,7 @@ class _Run:
         self.account = Account(cfg, self.model, *where, started, self.sweep, *made_from)
         self.feed = Feed(self.data, self.model, cfg)
         self.data.check_sizes(cfg.batch_size, self.world)
+        self.callbacks = made_callbacks(cfg)
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
         """Train in `run_dir` or in a new directory, and return what `train` does.
@@ -306,7 +307,7 @@ class _Run:
 
     def _watchers(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
         bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
-        return made_callbacks(self.cfg, self.data, journal, panel, [*bar, EndOfRun()])
+        return equipped(self.callbacks, self.data, journal, panel, [*bar, EndOfRun()])
 
     def _fit(
         self, callbacks: list[pl.Callback], checkpoint: dict[str, Any] | None, directory: Path

@@ -18,29 +18,30 @@ from gansweep.data.source import DataSource
 from gansweep.metrics.panel import Panel
 
 
-def made_callbacks(
-    cfg: DictConfig,
+def made_callbacks(cfg: DictConfig) -> list[pl.Callback]:
+    """The callbacks of a configuration.   Raises: UserError for one that cannot be made."""
+    nodes = [node for node in cfg.callbacks.values() if node is not None]
+    return [instantiate(node, extra_packages=cfg.extra_packages) for node in nodes]
+
+
+def equipped(
+    callbacks: Sequence[pl.Callback],
     data: DataSource,
     journal: Journal,
     panel: Panel | None,
     last: Sequence[pl.Callback],
 ) -> list[pl.Callback]:
-    """The callbacks of a configuration, then `last`; each gets those of the tools that its class
+    """The callbacks in their order, then `last`; each gets those of the tools that its class
     declares.   panel: None leaves out the callbacks that declare one."""
     tools = {"journal": journal, "panel": panel, "conditions": Conditions(data), "data": data}
-    made: list[pl.Callback] = []
-    for node in cfg.callbacks.values():
-        if node is not None:
-            callback = instantiate(node, extra_packages=cfg.extra_packages)
-            if panel is not None or "panel" not in _declared(callback):
-                made.append(callback)
+    used = [one for one in callbacks if panel is not None or "panel" not in _declared(one)]
     # it keeps the states of the others, and must not come between the numbers of a step
-    made.sort(key=lambda callback: isinstance(callback, Checkpoint))
-    made += last
-    for callback in made:
+    used.sort(key=lambda callback: isinstance(callback, Checkpoint))
+    used += last
+    for callback in used:
         for name in _declared(callback) & tools.keys():
             setattr(callback, name, tools[name])
-    return made
+    return used
 
 
 def _declared(callback: pl.Callback) -> set[str]:
