@@ -127,7 +127,7 @@ class OptimizedModule(metaclass=_Kind):
     """A compiled network; there is none while the real module is not imported."""
 
 
-GIVEN = {
+GIVEN: dict[str, dict[str, Any]] = {
     DYNAMO: {"graph_break": graph_break, "disable": disable, "OptimizedModule": OptimizedModule},
     UTILS: {"is_compile_supported": is_compile_supported},
 }
