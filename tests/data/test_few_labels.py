@@ -180,7 +180,8 @@ def test_impossible_numbers_are_refused_with_the_fix(n_labels: float, words: lis
 
 
 def test_data_without_labels_are_refused(folder: Path, monkeypatch) -> None:
-    monkeypatch.setattr(STL10, "read", lambda self, split: (torch.zeros(20, 3, 8, 8), None))
+    images = torch.zeros(20, 3, 96, 96, dtype=torch.uint8)
+    monkeypatch.setattr(STL10, "read", lambda self, split: (images, None))
     for source in (STL10(unlabelled=True, n_labels=10), squares(folder / "dark", n_labels=2)):
         with pytest.raises(UserError, match="has none"):
             source.prepare()
