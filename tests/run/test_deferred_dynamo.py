@@ -82,5 +82,6 @@ def test_a_module_of_it_is_imported_once() -> None:
     assert imported is torch._dynamo.decorators is stand_in.decorators
     assert imported is sys.modules[imported.__name__]
     assert stand_in is not torch._dynamo and torch._dynamo.config is stand_in.config
+    assert stand_in.OptimizedModule is torch._dynamo.OptimizedModule
     assert imported.__spec__.origin == imported.__file__
     """)

@@ -88,8 +88,10 @@ def _is_deferred() -> bool:
 
 def _real(name: str) -> ModuleType:
     if _is_deferred():
-        for one in GIVEN:
-            del sys.modules[one]
+        for one, given in GIVEN.items():
+            stand_in = vars(sys.modules.pop(one))
+            for attribute in given:  # who holds the stand-in gets the real one's from now on
+                del stand_in[attribute]
         vars(sys.modules["torch"]).pop("_dynamo", None)
         import_module(DYNAMO)
     return import_module(name)
