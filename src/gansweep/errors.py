@@ -28,6 +28,13 @@ class DivergedError(ValueError):
     """Samples or answers that no score can measure, because the training has diverged."""
 
 
+def described(value: object) -> str:
+    """Such as "a tensor of shape (64, 1)", "a float", "None"."""
+    if hasattr(value, "shape"):
+        return f"a {type(value).__name__.lower()} of shape {tuple(value.shape)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def visible(text: str) -> str:
     """The text with escapes for characters that control a terminal or cannot be encoded.
 

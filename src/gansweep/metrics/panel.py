@@ -15,7 +15,7 @@ from gansweep.config.ranges import Count, Seed, Share
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
-from gansweep.errors import DivergedError, UserError
+from gansweep.errors import DivergedError, UserError, described
 from gansweep.metrics.choice import choose_backbone, choose_scores, default_count
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.features.backbones import load_backbone
@@ -25,7 +25,6 @@ from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DEFAULT_OBJECTIVES, DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 from gansweep.records.notation import plural
-from gansweep.terms.returned import described
 
 NORMAL_95 = 1.96
 LARGEST_PIXEL = 20.0  # a generator without tanh may leave [-1, 1]; beyond this it is an error

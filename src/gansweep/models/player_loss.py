@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, described
 from gansweep.terms.losses import Kind
-from gansweep.terms.returned import described, scalar
+from gansweep.terms.returned import scalar
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, described
 
 
 def scalar(value: Any, what: str) -> Tensor:
@@ -32,10 +32,3 @@ def one_each(scores: Tensor, network: object) -> Tensor:
         f"{tuple(scores.shape)}, where one for each sample is needed, (N,). End it with "
         "`.flatten(1).mean(1)`."
     )
-
-
-def described(value: Any) -> str:
-    """Such as "a tensor of shape (64, 1)", "a float", "None"."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    return "None" if value is None else f"a {type(value).__name__}"
