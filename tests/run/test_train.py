@@ -132,6 +132,17 @@ def test_non_finite_loss_stops_the_run_as_diverged(tmp_path: Path) -> None:
     assert "kimg" in result["reason"] and result["kimg"] < 20
 
 
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_non_finite_loss_of_the_last_steps_is_no_finished_run(rows: int, tmp_path: Path) -> None:
+    """Fewer steps are left than until the next look, and until the next row or not."""
+    options = ["model=wgan", "data=ring", "metrics=none", "budget_kimg=1"]
+    options += ["model.weight_clip=null", "model.optimizer.discriminator.lr=1e18"]
+    options += [f"callbacks.losses.every_steps={rows}", "callbacks.stop_on_failure.every_steps=999"]
+    words = [w for w in SMALL if not w.startswith(("metrics.", "model.generator", "model.disc"))]
+    result = train(config.compose([*words, *options]), run_dir=tmp_path / "r", progress=False)
+    assert result["status"] == "diverged" and "loss/" in result["reason"], result["reason"]
+
+
 def test_constant_generator_stops_the_run_as_collapsed(tmp_path: Path) -> None:
     options = ["data=ring", "metrics=none", "budget_kimg=20", "model.optimizer.generator.lr=0"]
     options += [f"callbacks.stop_on_failure.collapse_{w}" for w in ("kimg=1", "spread=1000")]

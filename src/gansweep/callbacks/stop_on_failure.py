@@ -3,13 +3,17 @@
 import itertools
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Annotated
+
+import pytorch_lightning as pl
 
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.watcher import Watcher
 from gansweep.config.ranges import Count, KimgOrNone, Range, Weight
 from gansweep.models.adversarial import Adversarial
 
+LOSSES = ("loss/", "penalty/")
 LEAST_SCORES = 5  # evaluations that must agree, however often the run is evaluated
 SHARE_OF_RUN = 0.2  # of the run so far: a long run gets more time to recover
 LOST_SHARE = 0.25  # of the score's improvement: near 0 a factor alone says little
@@ -47,18 +51,35 @@ class StopOnFailure(Watcher):
 
     def look(self, module: Adversarial) -> None:
         """Check the latest means of the losses, the objective's curve and the latest fakes."""
-        # means over all batches since the last look: one loss that is not finite makes its mean so
-        for name, curve in self.journal.curves.items():
-            if name.startswith(("loss/", "penalty/")):
-                new = itertools.takewhile(lambda row: row[0] > self._seen, reversed(curve))
-                for value in (value for _, value in new if not math.isfinite(value)):
-                    self._stop("diverged", f"{name} is {value}", module)
-        self._seen = module.images_seen / 1000
+        self._judge_losses(module)
         reason = worsened(self.journal, self.worse_factor, self.worse_kimg)
         if reason is not None:
             self._stop("diverged", reason, module)
         if module.last_fakes is not None and len(module.last_fakes) > 1:
             self._judge_spread(float(module.last_fakes.float().std(dim=0).mean()), module)
+
+    def _judge_losses(self, module: Adversarial) -> None:
+        # means over all batches since the last look: one loss that is not finite makes its mean so
+        for name, curve in self.journal.curves.items():
+            if name.startswith(LOSSES):
+                new = itertools.takewhile(lambda row: row[0] > self._seen, reversed(curve))
+                self._refuse(name, [value for _, value in new], module)
+        self._seen = module.images_seen / 1000
+
+    def _refuse(self, name: str, values: Sequence[float], module: Adversarial) -> None:
+        for value in values:
+            if not math.isfinite(value):
+                self._stop("diverged", f"{name} is {value}", module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the losses of the last steps, whatever number of them is left since a look."""
+        assert isinstance(pl_module, Adversarial)
+        if trainer.is_global_zero and self.journal.verdict is None:
+            self._judge_losses(pl_module)
+            # they are in no row yet, and are in the next one if the run is continued
+            for name, value in pl_module.recent_means(forget=False).items():
+                if name.startswith(LOSSES):
+                    self._refuse(name, [value], pl_module)
 
     def _judge_spread(self, spread: float, module: Adversarial) -> None:
         self.journal.log(module.images_seen, {"spread/fakes": spread})

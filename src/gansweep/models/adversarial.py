@@ -324,15 +324,16 @@ class Adversarial(Contract):
     def learning_rates(self) -> dict[str, float]:
         return {name: o.param_groups[0]["lr"] for name, o in self._optimizers.items()}
 
-    def recent_means(self) -> dict[str, float]:
-        """Mean of each loss and part since the last call; one wait for the device in all."""
+    def recent_means(self, *, forget: bool = True) -> dict[str, float]:
+        """Mean of each loss and part since they were forgotten; one wait for the device in all."""
         if not self._recent:
             return {}
         names = list(self._recent)
         counts = [len(values) for values in self._recent.values()]
         values = torch.stack([v for values in self._recent.values() for v in values]).double()
         means = torch.stack([part.mean() for part in values.split(counts)])
-        self._recent.clear()
+        if forget:
+            self._recent.clear()
         return dict(zip(names, means.tolist(), strict=True))
 
     def share_buffers(self) -> None:
