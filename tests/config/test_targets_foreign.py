@@ -141,11 +141,14 @@ def foreign(trained: Path, tmp_path: Path) -> Path:
     return copied
 
 
-def test_a_callback_that_is_gone_leaves_the_record_as_it_was(foreign: Path) -> None:
+@pytest.mark.parametrize(
+    "word", ["+callbacks.gone._target_=gone_calls.Gone", "tracker._target_=gone_calls.Gone"]
+)
+def test_a_class_that_is_gone_leaves_the_record_as_it_was(word: str, foreign: Path) -> None:
     """The run was finished: a wrong name at its continuation does not make it a failed one."""
     before = RunRecord(foreign).result()
-    words = [f"resume={foreign}", "budget_kimg=0.2", "+callbacks.gone._target_=gone_calls.Gone"]
-    cfg = config.compose([*words, "extra_packages=[gone_calls]"])
+    words = [f"resume={foreign}", "budget_kimg=0.2", word, "extra_packages=[gone_calls]"]
+    cfg = config.compose(words)
     with pytest.raises(UserError, match="gone_calls is not in"):
         train(cfg, run_dir=foreign, progress=False)
     assert RunRecord(foreign).result() == before

@@ -25,6 +25,7 @@ from gansweep.config.compose import words_of
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
+from gansweep.config.targets import resolved
 from gansweep.errors import UserError, tell
 from gansweep.metrics.features.classifier import comes_with_gansweep
 from gansweep.metrics.panel import Panel
@@ -141,6 +142,8 @@ class _Run:
         self.feed = Feed(self.data, self.model, cfg)
         self.data.check_sizes(cfg.batch_size, self.world)
         self.callbacks = made_callbacks(cfg)
+        if (tracker := cfg.tracker.get("_target_")) is not None:
+            resolved(str(tracker), cfg.extra_packages)
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
         """Train in `run_dir` or in a new directory, and return what `train` does.
