@@ -235,7 +235,11 @@ IMAGES, LABELS = torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) %
     [
         (IMAGES.float(), LABELS, ["torch.float32 of shape (20, 1, 8, 8)", "torch.uint8", "255"]),
         (IMAGES[:, 0], LABELS, ["(20, 8, 8)", "(N, 1, 8, 8)"]),
-        (IMAGES.numpy(), LABELS, ["a ndarray of samples", "torch.from_numpy"]),
+        (
+            IMAGES.numpy(),
+            LABELS,
+            ["a ndarray of shape (20, 1, 8, 8), not a tensor", "torch.from_numpy"],
+        ),
         (IMAGES, LABELS[1:], ["20 samples and as labels torch.int64 of shape (19,)", "(20,)"]),
         (IMAGES, LABELS.float(), ["torch.float32 of shape (20,)", "torch.int64"]),
         (IMAGES, LABELS.numpy(), ["as labels a ndarray", "torch.int64"]),

@@ -214,6 +214,10 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),
         (["dirac_gan", "budget=paper"], ["'budget=paper' has no dashes: write --budget paper"]),
         (["dirac_gan", "worker=2"], ["Did you mean 'workers'"]),
+        (
+            ["dirac_gan", "extra_package=[mine]"],
+            ["Did you mean 'extra_packages'", "tracker and extra_packages"],
+        ),
         (["dirac_gan", "results_dir="], ["no option"]),
         (["dirac_gan", "launcher=slrum"], ["slurm"]),
         (["dirac_gan", "workers=0"], ["workers"]),

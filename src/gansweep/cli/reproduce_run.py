@@ -365,8 +365,9 @@ def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
                 raise UserError(f"'{word}' has no dashes: write {flag} {shlex.quote(value)}.")
             raise UserError(
                 f"'{word}' is no option of 'gansweep reproduce': what is trained is the table's. "
-                f"{nearest(key, (*OWN_KEYS, *OF_RUNS)).lstrip()} It takes {', '.join(OWN_KEYS)}, "
-                "launcher.KEY, trainer.KEY and tracker. Other cells are a table of your own: "
+                f"{nearest(key, (*OWN_KEYS, *OF_RUNS, permissions.OPTION)).lstrip()} It takes "
+                f"{', '.join(OWN_KEYS)}, launcher.KEY, trainer.KEY, tracker and "
+                f"{permissions.OPTION}. Other cells are a table of your own: "
                 "--config-dir DIR with DIR/reproduce/NAME.yaml."
             )
         given[key] = value

@@ -16,7 +16,7 @@ from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
-from gansweep.errors import UserError
+from gansweep.errors import UserError, described
 
 CHUNK = 1000
 
@@ -142,7 +142,7 @@ class ResidentSource(PartlyLabelled):
         """Raises: UserError if `read` returned something else than it must."""
         says = f"{type(self).__name__}.read('{split}') returned"
         if not isinstance(images, Tensor):
-            raise UserError(f"{says} {_kind(images)} of samples. Use torch.from_numpy(...).")
+            raise UserError(f"{says} {_kind(images)}, not a tensor. Use torch.from_numpy(...).")
         shape, kind = tuple(self.shape), torch.float32 if self.is_points else torch.uint8
         if images.dtype != kind or images.shape[1:] != shape:
             raise UserError(
@@ -222,7 +222,7 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _kind(value: object) -> str:
-    """Such as "torch.uint8 of shape (600, 8, 8)", "a ndarray"."""
+    """Such as "torch.uint8 of shape (600, 8, 8)", "a list"."""
     if isinstance(value, Tensor):
         return f"{value.dtype} of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}"
+    return described(value)
