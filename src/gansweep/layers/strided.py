@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Share, Width
 from gansweep.errors import UserError
-from gansweep.layers import heads
+from gansweep.layers import heads, small_maps
 from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.heads import Head
 from gansweep.layers.normalization import NormName, normalization
@@ -118,7 +118,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for level, (n_in, n_out) in enumerate(pairwise([sample_shape[0], *widths])):
             layers += [
-                nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, bias=bias),
+                small_maps.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, bias=bias),
                 normalization(norm if level or first_norm else "none", n_out),
                 nn.LeakyReLU(leak),
             ]
@@ -139,10 +139,10 @@ class Discriminator(nn.Module):
 
 def _doubling(
     n_in: int, n_out: int, kernel: int, small: int, large: int, bias: bool
-) -> nn.ConvTranspose2d:
+) -> small_maps.ConvTranspose2d:
     """From a side to its double, or to the odd side below it: 4 to 7."""
     rest = large - (2 * small - 1)  # 1 for the double, 0 for one less
     padding = kernel // 2
-    return nn.ConvTranspose2d(
+    return small_maps.ConvTranspose2d(
         n_in, n_out, kernel, stride=2, padding=padding, output_padding=rest, bias=bias
     )
