@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from gansweep.config.compose import compose
+from gansweep.data.batch import Batch
 from gansweep.errors import UserError
+from gansweep.models.adversarial import Adversarial
 from gansweep.reproduce import cost
 from gansweep.reproduce.cost import Cost, estimate, measured, share_within
 from gansweep.reproduce.plan import PlannedCell, PlannedRun, planned, planned_cells, planned_runs
 from gansweep.reproduce.table_file import load_table
+from gansweep.run import devices
 
 TINY = ["model.generator.width=8", "model.discriminator.width=8", "batch_size=8", "data.n_train=64"]
 
@@ -85,3 +89,48 @@ def test_a_game_without_scores_costs_its_steps_alone(own_cache: Path) -> None:
     one = planned(table.cells[0], table, table.budget(None), compose)
     (found,) = measured([one], 1, lambda name: None).values()
     assert found.step_seconds > 0 and (found.score_seconds, found.noisy) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "kept", "of_products"),
+    [
+        ("32-true", torch.float32, torch.float32),
+        ("64-true", torch.float64, torch.float64),
+        ("bf16-mixed", torch.float32, torch.bfloat16),
+    ],
+)
+def test_steps_are_measured_in_the_precision_of_the_run(
+    precision: str,
+    kept: torch.dtype,
+    of_products: torch.dtype,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cost, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(devices, "check_precision", lambda *_: None)  # of any CPU
+    found: list[tuple[torch.dtype, torch.dtype, torch.dtype]] = []
+    step = Adversarial.step
+
+    def watched(self: Adversarial, batch: Batch) -> None:
+        weights = next(iter(self.players.values())).parameters()
+        product = batch.images.flatten(1) @ batch.images.flatten(1).T
+        found.append((next(iter(weights)).dtype, batch.images.dtype, product.dtype))
+        step(self, batch)
+
+    monkeypatch.setattr(Adversarial, "step", watched)
+    table = load_table("unrolled_2d")
+    words = [*TINY, f"trainer.precision={precision}"]
+    small = planned(table.cells[0], table, table.budget(None), lambda given: compose(given + words))
+    measured([small], 1, lambda name: None)
+    assert set(found) == {(kept, kept, of_products)}
+
+
+def test_a_precision_that_this_cpu_lacks_is_refused_before_a_run(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    table = load_table("unrolled_2d")
+    words = [*TINY, "trainer.precision=bf16-mixed", "trainer.accelerator=cpu"]
+    small = planned(table.cells[0], table, table.budget(None), lambda given: compose(given + words))
+    with pytest.raises(UserError, match="no bfloat16 arithmetic.*32-true"):
+        measured([small], 1, lambda name: None)

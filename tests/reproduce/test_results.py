@@ -124,7 +124,7 @@ def test_what_diverged_is_no_agreement_and_ranks_below_all() -> None:
     """The seeds that are left are a selection."""
     lost = [run("GAN", 9 + k, [], status="diverged", reason="nan") for k in range(2)]
     text = "\n".join(sentences(found([*GAN, *lost, *PAC])))
-    assert "GAN, grid of 25, modes: cannot tell: 2 runs of it were lost and have no" in text
+    assert "GAN, grid of 25, modes: cannot tell: 2 runs of it have no score." in text
     assert "paper's order GAN < PacGAN2 (permutation test, 48 of 48" in text
     ends = [run("PacGAN2", 9 + k, [], status="diverged", reason="nan") for k in range(6)]
     text = "\n".join(sentences(found([*GAN, *PAC, *ends])))
@@ -143,6 +143,24 @@ def test_a_seed_counts_once_whatever_the_file_calls_its_cell() -> None:
     assert cell.last.mean == pytest.approx(17.2167, abs=1e-4)
     assert (one.outdated, one.repeated) == (0, 2)
     assert sentences(one)[-1] == "2 runs in the file repeat a seed of a cell: each counts once."
+
+
+def test_a_seed_that_was_lost_is_not_undone_by_a_second_training(tmp_path: Path) -> None:
+    """Neither under its address nor under that of another version."""
+    lost = run("GAN", 0, [], status="diverged", reason="nan", ended="2026-01-01")
+    for kept in (merged([lost], [GAN[0]]), merged([GAN[0]], [lost])):
+        assert [one["status"] for one in kept] == ["diverged"]
+    runs = [{**lost, "address": "older"}, *GAN]
+    addresses = dict.fromkeys((str(one["address"]) for one in runs), "GAN / grid")
+    one = judged(TABLE, TABLE.budget("paper"), runs, addresses)  # type: ignore[arg-type]
+    assert "Lost: GAN / grid (1 diverged of 6)." in sentences(one)[0]
+
+
+def test_beside_a_run_without_a_score_nothing_is_told() -> None:
+    """Its training ended well, but it could not be scored: the others are a selection still."""
+    text = "\n".join(sentences(found([*GAN, run("GAN", 9, []), *PAC])))
+    assert "GAN, grid of 25, modes: cannot tell: 1 run of it has no score." in text
+    assert "PacGAN2, grid of 25, modes: agrees with the paper" in text
 
 
 def dirac(runs: list[StoredRun]) -> Any:
@@ -181,7 +199,7 @@ def test_a_cell_whose_runs_are_all_lost_is_shown_and_counted() -> None:
     name = {few["address"]: "K + 1 classes, game / 100"}
     rows = markdown_table(judged(labels, labels.budget("small"), [few], name)).splitlines()
     assert "| 1, 1 lost | lost |" in rows[-1] and len(rows) == 3
-    assert "GAN, grid of 25, modes: cannot tell: 1 run of it was lost" in sentences(bare)[1]
+    assert "GAN, grid of 25, modes: cannot tell: 1 run of it has no score." in sentences(bare)[1]
 
 
 def test_an_order_names_the_rows_that_were_run_alone() -> None:

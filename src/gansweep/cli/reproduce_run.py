@@ -324,10 +324,12 @@ def _verify(one: Reproduction) -> int:
     kept, records = one.known()
     own = [run for run in kept if run["budget"] == one.budget.name]
     cell_of = one.current(own)
-    stored = {(cell_of.get(run["address"]), run["seed"]): run for run in own}
+    exact = {run["address"]: run for run in own}
+    older = {(cell_of.get(run["address"]), run["seed"]): run for run in own}
     checked = differing = failed = 0
     for run in one.runs:
-        before, record = stored.get((run.planned.cell.name, run.seed)), records.get(run.address)
+        before = exact.get(run.address) or older.get((run.planned.cell.name, run.seed))
+        record = records.get(run.address)
         if before is None or record is None or not any((before["last"], before["best"])):
             continue
         try:

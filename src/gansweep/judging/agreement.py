@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gansweep.judging.statistics import ALPHA, are_equal, student_interval, summarize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ranks = NDArray[np.int16]
 
 MOST_ARRANGEMENTS = 20_000  # that are counted one by one; of more, as many are drawn
 DRAWN = 20_000
@@ -57,7 +62,7 @@ class Equivalence:
     margin: one standard deviation over the paper's runs.   p: the larger of the two tests'.
     differs_p: of the two-sided test that the means are the same.
     difference: nan where we have no value.
-    lost: runs that have no score, as they diverged: then nothing is tested.
+    lost: runs that have no score, as those that diverged: then nothing is tested.
     interval: of the difference, at 1 - 2 ALPHA: it lies within the margin exactly where p < ALPHA.
     """
 
@@ -150,15 +155,16 @@ def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
     )
     places = [place for place, values in present for _ in values]
     values = [value for _, group in present for value in group]
-    pairs = [
-        (i, j) for i in range(len(places)) for j in range(len(places)) if places[i] < places[j]
-    ]
+    pairs = sum(a < b for a in places for b in places)
     if not pairs:
         return None
-    found = _in_order(values, pairs)
-    under = [_in_order(arranged, pairs) for arranged in _arrangements(values, places)]
-    p = _share(sum(s >= found - 1e-9 for s in under), under, values, places)
-    opposite = _share(sum(s <= found + 1e-9 for s in under), under, values, places)
+    import numpy as np
+
+    ranks = np.unique(values, return_inverse=True)[1].astype(np.int16)
+    found = float(_in_order(ranks[None], places)[0])
+    under = _in_order(_arrangements(ranks, places), places)
+    p = _share(int((under >= found).sum()), len(under), places)
+    opposite = _share(int((under <= found).sum()), len(under), places)
     turned, opposed = _reversed(groups)
     verdict: Literal["same", "trend", "opposite", "cannot tell"] = "cannot tell"
     # an exact test may reject at its level too: three runs of each of two rows reach 1/20 at best
@@ -166,7 +172,7 @@ def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
         verdict = "trend" if turned else "same"
     elif opposite <= ALPHA and opposed:
         verdict = "opposite"
-    return Order(verdict, found, len(pairs), p, opposite, turned)
+    return Order(verdict, found, pairs, p, opposite, turned)
 
 
 def _reversed(
@@ -180,8 +186,15 @@ def _reversed(
     return turned, all(a[2] > b[2] for a, b in pairs)
 
 
-def _in_order(values: Sequence[float], pairs: Sequence[tuple[int, int]]) -> float:
-    return sum(0.5 if values[i] == values[j] else float(values[i] < values[j]) for i, j in pairs)
+def _in_order(arranged: Ranks, places: Sequence[float]) -> NDArray[np.float64]:
+    """The statistic of each arrangement of ranks, (arrangements, runs) -> (arrangements,)."""
+    import numpy as np
+
+    found, at = np.zeros(len(arranged)), np.array(places)
+    for column, place in enumerate(places):
+        lower, higher = arranged[:, column, None], arranged[:, at > place]
+        found += (lower < higher).sum(axis=1) + 0.5 * (lower == higher).sum(axis=1)
+    return found
 
 
 def _count(places: Sequence[float]) -> int:
@@ -190,33 +203,32 @@ def _count(places: Sequence[float]) -> int:
     return math.factorial(len(places)) // math.prod(map(math.factorial, sizes))
 
 
-def _arrangements(values: Sequence[float], places: Sequence[float]) -> list[list[float]]:
-    """All ways to give the values to the rows, or DRAWN of them."""
+def _arrangements(ranks: Ranks, places: Sequence[float]) -> Ranks:
+    """All ways to give the ranks to the rows, or DRAWN of them: (arrangements, runs)."""
+    import numpy as np
+
     if _count(places) > MOST_ARRANGEMENTS:
-        rng = random.Random(SEED)
-        return [rng.sample(list(values), len(values)) for _ in range(DRAWN)]
+        return np.random.default_rng(SEED).permuted(np.tile(ranks, (DRAWN, 1)), axis=1)
     sizes = {place: list(places).count(place) for place in dict.fromkeys(places)}
-    return list(_dealt(list(values), list(sizes.values())))
+    return np.array(list(_dealt(ranks.tolist(), list(sizes.values()))), dtype=ranks.dtype)
 
 
-def _dealt(values: list[float], sizes: list[int]) -> list[list[float]]:
+def _dealt(ranks: list[int], sizes: list[int]) -> list[list[int]]:
     if len(sizes) == 1:
-        return [values]
+        return [ranks]
     found = []
-    for chosen in itertools.combinations(range(len(values)), sizes[0]):
-        rest = [v for i, v in enumerate(values) if i not in chosen]
-        first = [values[i] for i in chosen]
+    for chosen in itertools.combinations(range(len(ranks)), sizes[0]):
+        rest = [v for i, v in enumerate(ranks) if i not in chosen]
+        first = [ranks[i] for i in chosen]
         found += [[*first, *others] for others in _dealt(rest, sizes[1:])]
     return found
 
 
-def _share(
-    count: int, under: Sequence[float], values: Sequence[float], places: Sequence[float]
-) -> float:
+def _share(count: int, arrangements: int, places: Sequence[float]) -> float:
     """The p of a count; of drawn arrangements with our own among them (Phipson and Smyth 2010)."""
     if _count(places) > MOST_ARRANGEMENTS:
-        return (count + 1) / (len(under) + 1)
-    return count / len(under)
+        return (count + 1) / (arrangements + 1)
+    return count / arrangements
 
 
 def _welch(ours: float, n: int, theirs: float, m: int | None) -> tuple[float, float]:

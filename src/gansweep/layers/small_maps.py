@@ -34,7 +34,7 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution with a square kernel and no groups: (N, C, H, H) -> (N, C', H', H')."""
+    """As `Conv2d`, of a transposed convolution."""
 
     def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
         n, channels, side, _ = images.shape

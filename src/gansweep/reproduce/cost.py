@@ -161,7 +161,7 @@ def _measure(cfg: DictConfig, threads: int) -> Cost:
 
     from gansweep.models.draws import Draws
     from gansweep.run.build import build_data, build_model
-    from gansweep.run.devices import accelerator
+    from gansweep.run.devices import accelerator, check_precision
     from gansweep.run.memory import keep_freed_memory
 
     keep_freed_memory()  # as the runs do
@@ -169,8 +169,11 @@ def _measure(cfg: DictConfig, threads: int) -> Cost:
     torch.set_num_threads(cfg.trainer.threads or threads)
     try:
         device = torch.device(accelerator(cfg.trainer.accelerator))
+        check_precision(cfg.trainer.precision, device.type)
         data = build_data(cfg)
         module = build_model(cfg, data).to(device)
+        if cfg.trainer.precision == "64-true":
+            module.double()
         module.configure_optimizers()
         module.draws = Draws(0, device)
         step = _step_seconds(cfg, data, module, device)
@@ -185,12 +188,16 @@ def _step_seconds(
     cfg: DictConfig, data: DataSource, module: Adversarial, device: torch.device
 ) -> float:
     from gansweep.models.feed import Feed
+    from gansweep.run.devices import step_precision
 
+    precision = step_precision(cfg.trainer.precision, device.type)
     clock, done = _Clock(device), 0
     for number, batch in enumerate(Feed(data, module, cfg).batches()):
         if number == WARM_UP_STEPS:
             clock, done = _Clock(device), 0
-        module.step(batch)
+        part = precision.convert_input(batch)
+        with precision.train_step_context():
+            module.step(part)
         done += 1
         spent = clock.seconds()
         if number > WARM_UP_STEPS and (spent > LEAST_SECONDS or done == MOST_STEPS):

@@ -18,10 +18,8 @@ from gansweep.judging.agreement import (
 )
 from gansweep.judging.protocols import Refusal
 from gansweep.metrics.protocol import protocol_key
-from gansweep.reproduce.results import StoredRun, scorings
+from gansweep.reproduce.results import LOST, StoredRun, rank
 from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
-
-LOST = ("diverged", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -137,19 +135,19 @@ def _mixed(
 
 
 def _seeds(runs: Sequence[StoredRun], cell: Cell, addresses: Mapping[str, str]) -> list[StoredRun]:
-    """The runs of a cell, one of each seed: of an older and a newer version's that with more
-    scorings, the newer one if these are equal. The file may know the cell by an older name."""
+    """The runs of a cell, one of each seed: of an older and a newer version's that of the higher
+    rank, the newer one if these are equal. The file may know the cell by an older name."""
     found: dict[int, StoredRun] = {}
     for run in runs:
         if addresses.get(run["address"]) == cell.name:
             known = found.get(run["seed"])
-            if known is None or _rank(run) > _rank(known):
+            if known is None or _place(run) > _place(known):
                 found[run["seed"]] = run
     return [found[seed] for seed in sorted(found)]
 
 
-def _rank(run: StoredRun) -> tuple[int, str]:
-    return scorings(run), run["ended"] or ""
+def _place(run: StoredRun) -> tuple[bool, int, str]:
+    return *rank(run), run["ended"] or ""
 
 
 def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
@@ -178,7 +176,9 @@ def _cell_score(
     published = cell.published.get(score.name)
     agreement = None
     if published is not None and budget.shows == "digits" and table.known_from != "memory":
-        means, lost = _means(runs, table, score), _lost(runs)
+        means = _means(runs, table, score)
+        # a score that no run was given was not measured; beside one that has it, others lack it
+        lost = len(runs) - len(means) if means else _lost(runs)
         if score.tolerance is not None:
             agreement = within(means, published.value, score.tolerance, lost)
         else:

@@ -1,8 +1,8 @@
 """results/TABLE.json: the runs of a table's cells, as plain values, without weights.
 
 It grows: whoever has a machine adds seeds. A run is known by its content address; of two with one
-address the file keeps that with more scorings. Runs of cells that have changed since stay in the
-file and count no more.
+address the file keeps that which was lost, else that with more scorings. Runs of cells that have
+changed since stay in the file and count no more.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gansweep.reproduce.table import Budget, Table
 
 SCHEMA = 1
 STORED = "gansweep.reproduce.results.StoredRun"
+LOST = ("diverged", "collapsed")
 
 
 class StoredRun(TypedDict):
@@ -182,19 +183,21 @@ def _scores(
 
 
 def merged(old: Iterable[StoredRun], new: Iterable[StoredRun]) -> list[StoredRun]:
-    """The runs of both, each address once: that with more scorings, the new one if equal."""
+    """The runs of both, each address once: that of the higher rank, the new one if equal."""
     found: dict[tuple[str, str], StoredRun] = {}
     for run in (*old, *new):
         key = run["budget"], run["address"]
         known = found.get(key)
-        if known is None or scorings(run) >= scorings(known):
+        if known is None or rank(run) >= rank(known):
             found[key] = run
     return sorted(found.values(), key=lambda r: (r["budget"], r["row"], r["setting"], r["seed"]))
 
 
-def scorings(run: StoredRun) -> int:
-    """How many values it has, of both checkpoints."""
-    return sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
+def rank(run: StoredRun) -> tuple[bool, int]:
+    """Of two runs of one seed the higher counts: a seed that was lost once is not undone by a
+    second training, and more values, of both checkpoints, say more."""
+    values = sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
+    return run["status"] in LOST, values
 
 
 def save_results(

@@ -124,10 +124,8 @@ def _exactly(exact: list[CellScore]) -> str:
 
 def _equivalence(one: Equivalence) -> str:
     if one.lost:
-        return (
-            f"cannot tell: {plural(one.lost, 'run')} of it {'were' if one.lost > 1 else 'was'} "
-            f"lost and {'have' if one.lost > 1 else 'has'} no score."
-        )
+        has = "have" if one.lost > 1 else "has"
+        return f"cannot tell: {plural(one.lost, 'run')} of it {has} no score."
     assert one.p is not None and one.differs_p is not None and one.interval is not None
     low, high = one.interval
     distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"

@@ -1,7 +1,9 @@
 """The device, the number of processes and the precision of a run, checked before training."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import torch
 from torch import nn
@@ -9,6 +11,9 @@ from torch import nn
 from gansweep.config.ranges import Range
 from gansweep.errors import UserError
 from gansweep.run.early import check_device_count, no_gpu
+
+if TYPE_CHECKING:
+    from pytorch_lightning.plugins import Precision
 
 
 class TrainerOptions(TypedDict):
@@ -66,3 +71,12 @@ def check_precision(precision: str, accelerator: str) -> None:
             "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
             "Use trainer.precision=32-true."
         )
+
+
+def step_precision(precision: str, accelerator: str) -> Precision:
+    """What Lightning's trainer puts around a training step for a trainer.precision."""
+    from pytorch_lightning.plugins import DoublePrecision, MixedPrecision, Precision
+
+    if precision == "bf16-mixed":
+        return MixedPrecision("bf16-mixed", accelerator)
+    return DoublePrecision() if precision == "64-true" else Precision()
