@@ -272,3 +272,41 @@ def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str)
     gone = command(*words)
     assert gone.code == 1 and f"has trained {first_run.name}, and the" in gone.err
     assert "records are gone" in gone.err.replace("\n", " ")
+
+
+OWN_SCORE = {
+    "title": "A score of my own",
+    "citation": "Nobody",
+    "known_from": "ours",
+    "overrides": [
+        *("model=gan", "data=digits", "batch_size=64", "budget_kimg=0.64"),
+        *("model.generator.width=8", "model.discriminator.width=8"),
+        *("metrics.n_fake=200", "metrics.scores=[fid]"),
+        "+metrics.own.sliced._target_=my_scores.Sliced",
+    ],
+    "scores": {"sliced": {"direction": "minimize", "factor": 100}, "fid": {}},
+    "settings": {"digits": {}},
+    "rows": {"GAN": {"cells": {"digits": {}}}},
+    "budgets": {"all": {"seeds": 1}},
+}
+
+
+@pytest.mark.slow
+def test_a_score_of_ones_own_is_a_column(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = str(Path(__file__).parents[1] / "docs" / "example")
+    monkeypatch.syspath_prepend(home)
+    monkeypatch.setenv("PYTHONPATH", home)
+    monkeypatch.setenv(permissions.PACKAGES, "")  # restored after the test
+    (Path(small) / "reproduce" / "mine.yaml").write_text(yaml.safe_dump(OWN_SCORE))
+    words = ("reproduce", "mine", "--config-dir", small, "extra_packages=[my_scores]")
+    trained = command(*words, "workers=1", "trainer=cpu")
+    assert trained.code == 0, trained
+    (run,) = json.loads(Path("results/mine.json").read_text())["runs"]
+    (value,) = run["last"]["sliced"]
+    assert value > 0 and run["protocols"]["sliced"]["direction"] == "minimize"
+    (row,) = [line for line in trained.out.splitlines() if "sliced" in line]
+    assert f"{100 * value:.2f} (1)" in row
+    checked = command(*words, "--verify")
+    assert checked.code == 0 and "1 run scored again: 0 scores differ" in checked.out

@@ -63,6 +63,18 @@ def test_a_folder_of_ones_own_adds_a_table(tmp_path: Path) -> None:
     assert table.budget(None).name == "small"
 
 
+def test_a_score_of_ones_own_says_which_way_is_better(tmp_path: Path) -> None:
+    mine = {"score": "sliced", "direction": "maximize"}
+    table = load_table("mine", write(tmp_path, changed("scores.modes", mine)))
+    assert table.scores["modes"].direction == "maximize"
+    write(tmp_path, changed("scores.modes", {"score": "sliced"}))
+    with pytest.raises(UserError, match=r"'sliced', which is none.*direction: minimize, or max"):
+        load_table("mine", str(tmp_path))
+    write(tmp_path, changed("scores.modes", {"score": "modes", "direction": "minimize"}))
+    with pytest.raises(UserError, match="gansweep knows that of its scores. Remove it"):
+        load_table("mine", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [

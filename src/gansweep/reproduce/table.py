@@ -27,6 +27,7 @@ class Score:
 
     factor: by which the measured value is multiplied, 100 for a share in per cent.
     tolerance: for a figure that is calculated, and has no error of its own: how far ours may be.
+    better: the direction of a score that is not gansweep's, "minimize" or "maximize".
     """
 
     name: str
@@ -35,10 +36,11 @@ class Score:
     factor: float = 1.0
     decimals: int = 2
     tolerance: float | None = None
+    better: str | None = None
 
     @property
     def direction(self) -> str | None:
-        return DIRECTIONS.get(self.word)
+        return self.better or DIRECTIONS.get(self.word)
 
     @property
     def range(self) -> tuple[float, float]:

@@ -36,6 +36,7 @@ class ScoreOptions(TypedDict):
     factor: Positive
     decimals: Annotated[int, Range(0, 6)]
     tolerance: Positive
+    direction: Literal["minimize", "maximize"]
 
 
 class SettingOptions(TypedDict):
@@ -188,14 +189,20 @@ def _nodes(where: str, content: Any, kind: type) -> Iterator[tuple[str, Mapping[
 
 
 def _score(name: str, node: Mapping[str, Any]) -> Score:
-    word = str(node.get("score", name))
-    if word not in SCORES:
+    word, own = str(node.get("score", name)), node.get("direction")
+    if word not in SCORES and own is None:
         raise UserError(
             f"scores.{name} names the score '{word}', which is none.{nearest(word, SCORES)} Scores "
-            f"are: {', '.join(SCORES)}."
+            f"are: {', '.join(SCORES)}. One of your own, of metrics.own, says which way is better: "
+            "direction: minimize, or maximize."
+        )
+    if word in SCORES and own is not None:
+        raise UserError(
+            f"scores.{name} gives '{word}' a direction, which is for a score of your own: gansweep "
+            "knows that of its scores. Remove it."
         )
     given = {key: node[key] for key in ("factor", "decimals", "tolerance") if key in node}
-    return Score(name, word, str(node.get("title", name)), **given)
+    return Score(name, word, str(node.get("title", name)), better=own, **given)
 
 
 def _cells(
