@@ -79,6 +79,14 @@ def test_torn_checkpoint_is_refused(tmp_path: Path, left: int) -> None:
         read_checkpoint(path)
 
 
+def test_a_refusal_names_the_checkpoints_that_can_be_read(record: RunRecord) -> None:
+    with pytest.raises(DamagedCheckpointError, match=r"Use checkpoint=best or a backup"):
+        read_checkpoint(record.last)
+    flip(record.best, 4000)
+    with pytest.raises(DamagedCheckpointError, match=r"No other one of the run is intact: use a"):
+        read_checkpoint(record.last)
+
+
 def test_other_tools_read_a_checkpoint_with_a_digest(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(as_bytes(state(1.0)))
@@ -192,7 +200,7 @@ def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
 
     flip(run.last, 40000)
     done = command("generate", str(run.directory), "checkpoint=last")
-    done.is_refused_with("last.pt is damaged", "digest", "checkpoint=best")
+    done.is_refused_with("last.pt is damaged", "digest", "No other one")
 
 
 RING = ["model=gan", "data=ring", "batch_size=32", "tracker=none", "trainer=cpu", "metrics=none"]

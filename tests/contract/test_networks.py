@@ -1,11 +1,12 @@
 """Networks: shapes at every supported size, ranges, the initialisation of each paper, refusals."""
 
-from collections.abc import Callable
+import itertools
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
@@ -278,32 +279,48 @@ def test_r3_weights_follow_fix_up() -> None:
     assert block.mix.weight.std().item() == pytest.approx(gain / fan_in**0.5, rel=0.05)
 
 
-def filtered(row: list[float]) -> list[float]:
-    """(1, 2, 1) / 4 along a row, with zeros beyond its ends."""
-    padded = [0.0, *row, 0.0]
-    return [(a + 2 * b + c) / 4 for a, b, c in zip(padded, padded[1:], padded[2:], strict=False)]
+FILTERS = [
+    pytest.param((1, 3, 3, 1), (1, 3, 3, 1), True, id="the paper's"),
+    pytest.param((1, 2, 1, 0), (0, 1, 2, 1), False, id="of an older checkpoint"),
+]
 
 
-def along_both(maps: Tensor, change: Callable[[list[float]], list[float]]) -> Tensor:
-    """The map (H, W) after `change` of each row, then of each column."""
-    rows = torch.tensor([change(row) for row in maps.tolist()])
-    return torch.tensor([change(column) for column in rows.T.tolist()]).T
+def resampled(kind: type, has_taps: bool, maps: Tensor) -> Tensor:
+    """The map (H, W) after a layer that was loaded from a checkpoint with its taps, or without."""
+    layer, state = kind(1, 1), kind(1, 1).state_dict()
+    assert torch.equal(state["taps"], torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8)
+    layer.load_state_dict(state if has_taps else {})
+    changed: Tensor = layer(maps[None, None])[0, 0]
+    return changed
 
 
-def test_r3_halving_keeps_every_second_pixel_of_the_filtered_map() -> None:
+@pytest.mark.parametrize(("halving", "doubling", "has_taps"), FILTERS)
+def test_r3_halving_filters_around_each_four_pixels(
+    halving: tuple[int, ...], doubling: tuple[int, ...], has_taps: bool
+) -> None:
     maps = torch.randn(6, 6)
-    expected = along_both(maps, lambda row: filtered(row)[::2])
-    assert torch.allclose(r3.Halve(1, 1)(maps[None, None])[0, 0], expected, atol=1e-6)
+    padded = F.pad(maps, (1, 2, 1, 2))
+    expected = torch.zeros(3, 3)
+    for row, column in itertools.product(range(4), range(4)):
+        weight = halving[row] * halving[column] / sum(halving) ** 2
+        expected += weight * padded[row : row + 6 : 2, column : column + 6 : 2]
+    assert torch.allclose(resampled(r3.Halve, has_taps, maps), expected, atol=1e-6)
 
 
-def test_r3_doubling_filters_the_pixels_with_zeros_between_them() -> None:
-    def doubled(row: list[float]) -> list[float]:
-        apart = [value for pixel in row for value in (0.0, pixel)]
-        return [2 * value for value in filtered(apart)]
+@pytest.mark.parametrize(("halving", "doubling", "has_taps"), FILTERS)
+def test_r3_doubling_gives_each_pixel_four_places(
+    halving: tuple[int, ...], doubling: tuple[int, ...], has_taps: bool
+) -> None:
+    maps, line = torch.randn(5, 5), 2 * torch.tensor(doubling) / sum(doubling)
+    kernel = torch.outer(line, line)[None, None]
+    expected = F.conv_transpose2d(maps[None, None], kernel, stride=2, padding=1)[0, 0]
+    assert torch.allclose(resampled(r3.Double, has_taps, maps), expected, atol=1e-6)
 
-    maps = torch.randn(5, 5)
-    expected = along_both(maps, doubled)
-    assert torch.allclose(r3.Double(1, 1)(maps[None, None])[0, 0], expected, atol=1e-6)
+
+def test_r3_resampling_undoes_itself_on_a_plain_map() -> None:
+    plain = torch.ones(1, 2, 8, 8)
+    assert torch.allclose(r3.Halve(2, 2)(plain)[..., 1:-1, 1:-1], torch.ones(1, 2, 2, 2))
+    assert torch.allclose(r3.Double(2, 2)(plain)[..., 1:-1, 1:-1], torch.ones(1, 2, 14, 14))
 
 
 def test_r3_has_biases_in_front_of_activations_alone() -> None:

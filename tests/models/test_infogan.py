@@ -347,3 +347,18 @@ def test_processes_answer_by_one_set_of_batch_statistics(
         other.answers(batch_of()).values(), main.answers(batch_of()).values(), strict=True
     ):
         assert torch.equal(found, wanted)
+
+
+def test_latents_are_told_in_words() -> None:
+    """As an export's card has them."""
+    codes = built("infogan", "model.latent_dim=6", "model.categories=[10,3]", "model.continuous=2")
+    assert codes.latents_in_words == (
+        "the first 6 uniform on [-1, 1), then one of 10 that is 1 and the others 0, then one of 3 "
+        "that is 1 and the others 0, then 2 uniform on [-1, 1)"
+    )
+    z = codes.latents(Draws(0, torch.device("cpu")), 50, torch.float32)
+    assert z.shape == (50, 6 + 10 + 3 + 2)
+    assert z[:, 6:16].sum(dim=1).eq(1).all() and z[:, 16:19].sum(dim=1).eq(1).all()
+    assert built("cgan", "model.latent_distribution=normal").latents_in_words == (
+        "normal, of variance 1"
+    )

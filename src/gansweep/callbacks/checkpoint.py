@@ -18,6 +18,7 @@ from gansweep.config.ranges import Seconds
 from gansweep.errors import UserError, tell
 from gansweep.models.adversarial import Adversarial
 from gansweep.records import digest
+from gansweep.records.notation import listing
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord
 
 
@@ -145,8 +146,7 @@ def read_with_digest(path: Path) -> tuple[dict[str, Any], str | None]:
             ) from error
         raise DamagedCheckpointError(
             f"{path} is damaged ({error})",
-            "Use another checkpoint of the run (checkpoint=last or checkpoint=best) or a backup, "
-            "or start the run again.",
+            _instead(path),
         ) from error
     if found is None:
         tell(
@@ -154,6 +154,27 @@ def read_with_digest(path: Path) -> tuple[dict[str, Any], str | None]:
             "be detected."
         )
     return state, found
+
+
+def intact_beside(path: Path) -> list[str]:
+    """Of "last" and "best" those of the same run, other than `path`, that can be read."""
+    return [p.stem for p in map(path.with_name, ("last.pt", "best.pt")) if p != path and _intact(p)]
+
+
+def _intact(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            _loaded(file, digest.checked(file) is not None)
+    except (OSError, digest.DamagedError):
+        return False
+    return True
+
+
+def _instead(path: Path) -> str:
+    others = [f"checkpoint={stem}" for stem in intact_beside(path)]
+    if not others:
+        return "No other one of the run is intact: use a backup, or start the run again."
+    return f"Use {listing(others, 'or')} or a backup, or start the run again."
 
 
 def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ Departures: the smallest map is b x b as the image's side demands; the channels 
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,48 +72,62 @@ class Bottleneck(nn.Module):
 
 
 class _Resampled(nn.Module):
-    """The filter (1, 2, 1) / 4 along both axes, 0 beyond the border."""
+    """A filter of four taps along both axes, 0 beyond the border.
+
+    A checkpoint without the taps is of a version that filtered by (1, 2, 1) / 4, half a pixel
+    aside: its network keeps that filter, with which its weights were trained.
+    Source: the authors' code, brownvc/R3GAN, which doubles each pixel, or takes means of two, and
+        filters by (1, 2, 1): together (1, 3, 3, 1) / 8.
+    """
+
+    older: tuple[float, ...]
+    taps: Tensor  # (4,), of sum 1
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.change = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1, gain=1.0)
+        self.register_buffer("taps", torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        state_dict.setdefault(f"{prefix}taps", torch.tensor(self.older) / 4)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
 
 class Double(_Resampled):
-    """(N, n_in, H, W) -> (N, n_out, 2H, 2W): each pixel, and the means of neighbours between."""
+    """(N, n_in, H, W) -> (N, n_out, 2H, 2W): between each pixel and its neighbours."""
+
+    older = (0.0, 1.0, 2.0, 1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
-        padded = F.pad(self.change(maps), (1, 0, 1, 0))
-        return _with_means_before(_with_means_before(padded, 2), 3)
+        padded = F.pad(self.change(maps), (1, 1, 1, 1))
+        return self._doubled(self._doubled(padded, 2), 3)
 
+    def _doubled(self, maps: Tensor, axis: int) -> Tensor:
+        """(..., n + 2, ...) -> (..., 2n, ...).
 
-def _with_means_before(maps: Tensor, axis: int) -> Tensor:
-    """(..., n + 1, ...) -> (..., 2n, ...): each entry but the first, after its mean with the last.
-
-    Pooling of repeated entries takes 2 to 4 times as long on a CPU.
-    """
-    n = maps.shape[axis] - 1
-    last, this = maps.narrow(axis, 0, n), maps.narrow(axis, 1, n)
-    return torch.stack([torch.lerp(last, this, 0.5), this], axis + 1).flatten(axis, axis + 1)
+        Pooling of repeated entries takes 2 to 4 times as long on a CPU.
+        """
+        n = maps.shape[axis] - 2
+        before, this, after = (maps.narrow(axis, k, n) for k in range(3))
+        shares = 2 * self.taps.to(maps.dtype)  # of the neighbour: the last and the first tap
+        pair = [torch.lerp(this, before, shares[3]), torch.lerp(this, after, shares[0])]
+        return torch.stack(pair, axis + 1).flatten(axis, axis + 1)
 
 
 class Halve(_Resampled):
-    """(N, n_in, H, W) -> (N, n_out, H/2, W/2): every second pixel of the filtered map.
+    """(N, n_in, H, W) -> (N, n_out, H/2, W/2): around the middle of each four pixels.
 
     A depthwise convolution, since pooling takes 2 to 7 times as long on a CPU.
     """
 
-    taps: Tensor
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(n_in, n_out)
-        line = torch.tensor([1.0, 2.0, 1.0]) / 4
-        taps = (line[:, None] * line).repeat(n_in, 1, 1, 1)
-        self.register_buffer("taps", taps, persistent=False)
+    older = (1.0, 2.0, 1.0, 0.0)
 
     def forward(self, maps: Tensor) -> Tensor:
-        taps = self.taps
-        return self.change(F.conv2d(maps, taps, stride=2, padding=1, groups=len(taps)))
+        n = maps.shape[1]
+        kernel = torch.outer(self.taps, self.taps).expand(n, 1, 4, 4)
+        return self.change(F.conv2d(maps, kernel, stride=2, padding=1, groups=n))
 
 
 class Generator(nn.Module):

@@ -189,6 +189,12 @@ class GAN(Adversarial):
             return draws.uniform(n, self.latent_dim, dtype=dtype).mul_(2).sub_(1)
         return draws.normal(n, self.latent_dim, dtype=dtype)
 
+    @property
+    def latents_in_words(self) -> str:
+        """The distribution of `latents`, for who uses the generator elsewhere."""
+        is_uniform = self.latent_distribution == "uniform"
+        return "uniform on [-1, 1)" if is_uniform else "normal, of variance 1"
+
     def sampling_latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
         """Latents of the samples to look at and to measure: those of training."""
         return self.latents(draws, n, dtype)

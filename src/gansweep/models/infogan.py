@@ -87,6 +87,14 @@ class InfoGAN(GAN):
         parts.append(draws.uniform(n, self.continuous, dtype=dtype).mul_(2).sub_(1))
         return torch.cat(parts, dim=1)
 
+    @property
+    def latents_in_words(self) -> str:
+        parts = [f"the first {self.latent_dim} {super().latents_in_words}"]
+        parts += [f"then one of {size} that is 1 and the others 0" for size in self.categories]
+        if self.continuous:
+            parts.append(f"then {self.continuous} uniform on [-1, 1)")
+        return ", ".join(parts)
+
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:

@@ -10,7 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from gansweep.callbacks.checkpoint import DamagedCheckpointError, named, read_with_digest
+from gansweep.callbacks.checkpoint import (
+    DamagedCheckpointError,
+    intact_beside,
+    named,
+    read_with_digest,
+)
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.transfer import transfer
@@ -110,9 +115,8 @@ def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     try:
         state, digest = read_with_digest(path)
     except DamagedCheckpointError as error:
-        others = [p.stem for p in (path.with_name("best.pt"), path.with_name("last.pt"))]
-        rest = listing([f"@{stem}" for stem in others if stem != path.stem], "or")
-        fix = f"Take another checkpoint of that run, as by init=RUN{rest}, or another run."
+        others = listing([f"init=RUN@{stem}" for stem in intact_beside(path)], "or")
+        fix = f"Take {others}, or another run." if others else "Take another run."
         raise DamagedCheckpointError(error.what, fix) from error
     if not _is_game(state.get("game") if isinstance(state, dict) else None):
         raise UserError(

@@ -165,6 +165,7 @@ def test_the_card_says_what_it_is(command: Command, runs: Path, tmp_path: Path) 
     parts = ("How to use it", "Training", "Scores", "Intended use and limits", "Marks", "Licence")
     assert all(f"## {part}" in body for part in parts)
     assert "load_run" in body and "cgan on digits" in body
+    assert "Latents are independent of each other: uniform on [-1, 1)." in body
     config = (tmp_path / "out" / "config.yaml").read_text()
     assert "runs_dir" not in config and str(tmp_path) not in config
 

@@ -82,7 +82,7 @@ def facts_of_run(opened: Opened, network: Traced | None) -> dict[str, Any]:
         "class_names": data.class_names,
         "class_shares": shares,
         "latent_dim": getattr(module, "latent_dim", None),
-        "latent_distribution": getattr(module, "latent_distribution", "normal"),
+        "latents": getattr(module, "latents_in_words", "normal, of variance 1"),
         "inputs": {name: ["N", *one.shape[1:]] for name, one in inputs.items()},
         "pixels": None if data.is_points else PIXELS,
     }

@@ -91,7 +91,7 @@ def _use(facts: Mapping[str, Any], files: Sequence[str]) -> str:
         inputs = ", ".join(f"`{k}` ({', '.join(map(str, v))})" for k, v in facts["inputs"].items())
         lines.append(f"`{file}` takes {inputs} and gives `images`.")
     if facts["latent_dim"]:
-        lines.append(f"Latents are {facts['latent_distribution']}, independent of each other.")
+        lines.append(f"Latents are independent of each other: {facts['latents']}.")
     return "\n".join(lines)
 
 
