@@ -133,12 +133,15 @@ def test_drawn_arrangements_come_near_the_counted_ones() -> None:
 
 
 def test_noise_of_evaluation_is_kept_apart_from_that_of_training() -> None:
-    """Two runs: means 11 and 21, each scored twice, 1 from its mean: pooled sd sqrt(4/2)."""
+    """Two runs: means 11 and 21, each scored twice, 1 from its mean: pooled sd sqrt(4/2). Of the
+    variance 50 of the means half of that 2 is of the scorings."""
     found = spread_of([[10.0, 12.0], [20.0, 22.0]])
     assert found is not None
     assert (found.mean, found.n) == (16.0, 2)
-    assert found.training == pytest.approx(math.sqrt(50))
+    assert found.training == pytest.approx(math.sqrt(50 - 2 / 2))
     assert found.evaluation == pytest.approx(math.sqrt(2))
+    same = spread_of([[10.0, 12.0], [10.5, 12.5]])  # no more than scoring explains
+    assert same is not None and same.training == 0
     one = spread_of([[10.0]])
     assert one is not None and one.interval is None and one.evaluation is None
 

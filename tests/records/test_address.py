@@ -84,3 +84,14 @@ def test_how_often_the_game_is_looked_at_decides_its_rate() -> None:
     words = ["+callbacks.game_at_rest._target_=gansweep.callbacks.game_at_rest.GameAtRest"]
     every = [[*words, f"+callbacks.game_at_rest.every_kimg={k}"] for k in (0.5, 0.05)]
     assert len({address_of(compose([*dirac, *more])) for more in ([], *every)}) == 3
+
+
+def test_a_network_that_has_changed_since_is_another() -> None:
+    """What an older version stored of it says nothing of the change."""
+    now = deciding(compose(["model=r3gan", "data=digits"]))
+    older = {key: value for key, value in now.items() if not key.endswith("_revision_")}
+    assert {key for key in now if key not in older} == {
+        "model.generator._revision_",
+        "model.discriminator._revision_",
+    }
+    assert still_holds(now, now) and not still_holds(older, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_more_workers_do_not_shorten_the_longest_run() -> None:
     (run,), costs = runs_of(one)
     assert share_within(1.85 / 60, 2, [run, run], costs, seeds=3) == 1
     assert share_within(1.75 / 60, 8, [run, run], costs, seeds=3) == 0.5
+
+
+def test_workers_take_whole_runs() -> None:
+    """Three runs of 1 s of training for two workers take 2 s, and not 1.5 s."""
+    one, *_ = cells()
+    (run, *_), costs = runs_of(one)
+    free = {name: replace(cost, score_seconds=0.0) for name, cost in costs.items()}
+    assert share_within(2.01 / 60, 2, [run] * 3, free, seeds=3) == 1
+    assert share_within(1.9 / 60, 2, [run] * 3, free, seeds=3) == 0.5
 
 
 def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

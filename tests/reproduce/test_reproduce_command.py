@@ -59,18 +59,20 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "own")
 
 
-def trained(small: str, directory: Path, status: str = "finished") -> None:
-    """Write the record of the first run, as `gansweep train` would."""
-    from omegaconf import OmegaConf
+def trained(small: str, directory: Path, status: str = "finished", seed: int = 0) -> None:
+    """Write the record of a run of the first cell, as `gansweep train` would."""
+    from omegaconf import OmegaConf, open_dict
 
     from gansweep.config.environment import without_secrets
 
     table = load_table("small", small)
     (one, *_) = planned_cells(table, table.budget(None), compose)
+    with open_dict(one.cfg):
+        one.cfg.seed = seed
     record = RunRecord.create(directory, OmegaConf.to_yaml(without_secrets(one.cfg)))
     protocols = {"eigenvalue_real": {"score": "eigenvalue_real"}}
     last = {"eigenvalue_real": {"value": 0.0001, "kimg": 0.04}}
-    facts = {"seed": 0, "budget_kimg": 0.04, "kimg": 0.04, "seconds": 1.0}
+    facts = {"seed": seed, "budget_kimg": 0.04, "kimg": 0.04, "seconds": 1.0}
     record.write_result({"status": status, "last": last, "protocols": protocols, **facts})
 
 
@@ -96,6 +98,32 @@ def test_a_table_of_classes_of_ones_own_is_allowed_their_package(
     words = ("reproduce", "small", "--config-dir", small, "--dry-run")
     assert command(*words, "extra_packages=[table_terms]").code == 0
     assert permissions.allowed_packages() == ["table_terms"]
+
+
+def test_a_dry_run_for_kubernetes_prints_a_job_that_runs_the_table(
+    command: Command, small: str
+) -> None:
+    given = ["launcher=kubernetes", "launcher.image=r/g:1", "launcher.claim=runs", "workers=2"]
+    done = command("reproduce", "small", "--config-dir", small, "--dry-run", *given)
+    assert done.code == 0, done.err
+    job = yaml.safe_load(done.out)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    script = container["command"][-1]
+    words = f"exec gansweep reproduce small --config-dir {small} launcher=local workers=1\n"
+    assert script.startswith(f'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then\n  {words}fi\n')
+    assert "exec gansweep worker runs/reproduce-small" in script
+    assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
+
+
+def test_what_is_shown_has_the_seeds_of_other_commands(command: Command, small: str) -> None:
+    """Of the table's directory, while `--seeds 3` runs; the budget has one."""
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 3)
+    for run in runs:
+        if run.planned.cell.row == "GAN":
+            trained(small, Path("runs") / "reproduce-small" / run.key, seed=run.seed)
+    shown = command("reproduce", "small", "--config-dir", small, "--show").out
+    assert "0.0001 (3)" in shown
 
 
 def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, small: str) -> None:
@@ -128,6 +156,37 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
     assert list(adopted(runs, tmp_path / "r")) == [runs[0].address]
     (tmp_path / "r" / "g" / "a" / "config.yaml").write_text("a: [")
     assert adopted(runs, tmp_path / "r") == {}
+
+
+def test_a_run_that_was_cut_off_counts_for_nothing(small: str, tmp_path: Path) -> None:
+    """A limit of the trainer, or a callback, ended it within its budget."""
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    trained(small, tmp_path / "r" / "g" / "a")
+    assert list(adopted(runs, tmp_path / "r")) == [runs[0].address]
+    record = RunRecord(tmp_path / "r" / "g" / "a")
+    record.write_result({**(record.result() or {}), "kimg": 0.01})
+    assert adopted(runs, tmp_path / "r") == {}
+
+
+def test_of_two_records_of_a_run_the_lost_one_counts(small: str, tmp_path: Path) -> None:
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    for names in (("a", "b"), ("d", "c")):
+        for name, status in zip(names, ("finished", "diverged"), strict=True):
+            trained(small, tmp_path / names[0] / "g" / name, status)
+        (record,) = adopted(runs[:1], tmp_path / names[0]).values()
+        assert (record.result() or {})["status"] == "diverged"
+
+
+def test_an_option_that_is_made_of_the_seed_is_that_of_each_run(tmp_path: Path) -> None:
+    """The labels that are kept are drawn by `label_seed: ${seed}`."""
+    table = load_table("sgan_labels")
+    cells = planned_cells(table, table.budget("small"), compose, "K + 1 classes, game / 100")
+    for run in planned_runs(cells, 3):
+        own = run.planned.settings_of(run.seed)
+        labels = {key: value for key, value in own.items() if key.endswith("label_seed")}
+        assert set(labels.values()) == {float(run.seed)}
 
 
 def test_a_run_of_an_older_version_counts_where_it_was_given_the_same_options(
@@ -219,6 +278,8 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
             ["Did you mean 'extra_packages'", "tracker and extra_packages"],
         ),
         (["dirac_gan", "results_dir="], ["no option"]),
+        (["dirac_gan", "+trainer.max_time=00:00:01:00"], ["changes what is trained", "threads"]),
+        (["dirac_gan", "launcher=kubernetes", "--dry-run"], ["launcher.image= is missing"]),
         (["dirac_gan", "launcher=slrum"], ["slurm"]),
         (["dirac_gan", "workers=0"], ["workers"]),
         (["dirac_gan", "trainer.thread=2"], ["trainer.threads"]),

@@ -163,6 +163,54 @@ def test_beside_a_run_without_a_score_nothing_is_told() -> None:
     assert "PacGAN2, grid of 25, modes: agrees with the paper" in text
 
 
+def test_a_failed_run_is_counted_until_it_has_run_again() -> None:
+    failed = run("GAN", 9, [3.0], status="failed", reason="a bug")
+    one = found([*GAN, failed, *PAC])
+    text = "\n".join(sentences(one))
+    assert "Lost: GAN / grid (1 failed of 7)." in text and "7, 1 lost" in text_table(one, 80)
+    assert "GAN, grid of 25, modes: cannot tell: 1 run of it has no score." in text
+    again = run("GAN", 9, [17.0])
+    for runs in ([failed, again], [again, failed]):
+        assert [kept["status"] for kept in merged([], runs)] == ["finished"]
+
+
+def test_a_run_without_a_score_may_be_anywhere_in_an_order() -> None:
+    runs = [*GAN[:3], *PAC[:3]]
+    told = "our runs follow the paper's order GAN < PacGAN2"
+    assert f": {told}" in "\n".join(sentences(found(runs)))
+    text = "\n".join(sentences(found([*runs, run("PacGAN2", 9, [])])))
+    assert f"cannot tell whether {told}" in text
+    assert f": {told}" in "\n".join(sentences(found([*GAN, *PAC, run("PacGAN2", 9, [])])))
+
+
+def test_values_of_several_protocols_get_no_verdict() -> None:
+    other = {"modes": {"score": "modes", "weights_hash": "other"}}
+    one = found([*GAN, *(run("PacGAN2", s, [23.5], protocols=other) for s in range(6))])
+    text = "\n".join(sentences(one))
+    assert "GAN, grid of 25, modes: cannot tell: the runs of its setting were measured" in text
+    assert "measured under 2 protocols" in text and "order GAN" not in text
+    assert badge_words(one) == "0 of 2 figures agree, 0 differ"
+
+
+def test_runs_that_count_no_more_are_told_where_none_counts() -> None:
+    one = judged(TABLE, TABLE.budget("paper"), GAN, {})
+    assert sentences(one) == [
+        "No run of ours has ended under the budget 'paper' yet.",
+        "6 runs in the file are of cells that have changed since, and not counted.",
+    ]
+
+
+def test_an_order_from_memory_is_a_remembered_one() -> None:
+    table = replace(
+        TABLE, known_from="memory", orders=(Expected("grid", "modes", ("GAN", "PacGAN2")),)
+    )
+    runs = [{**one, "budget": "small"} for one in (*GAN, *PAC)]
+    names = {one["address"]: f"{one['row']} / grid" for one in runs}
+    one = judged(table, TABLE.budget("small"), runs, names)  # type: ignore[arg-type]
+    assert "our runs follow the remembered order GAN < PacGAN2" in "\n".join(sentences(one))
+    assert badge_words(one) == "1 order: 1 as remembered"
+
+
 def dirac(runs: list[StoredRun]) -> Any:
     table = load_table("dirac_gan")
     addresses = {one["address"]: f"{one['row']} / alternating" for one in runs}

@@ -177,3 +177,9 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
 )
 def test_a_part_of_a_table_is_named_as_it_is_shown(only: str, cells: list[str]) -> None:
     assert [cell.name for cell in load_table("pacgan_2d").to_run(only)] == cells
+
+
+def test_a_rule_of_best_needs_scores_of_best_checkpoints(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, "rule": "best", "evaluation_seeds": 0})
+    with pytest.raises(UserError, match="rule: best needs scores of the best checkpoint"):
+        load_table("mine", str(tmp_path))

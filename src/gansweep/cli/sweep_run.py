@@ -90,7 +90,7 @@ def run_sweep(
         run_on_wandb(settings, space, check, workers, dry_run)
         raise SystemExit(0)
     if settings.launcher.get("name") == "kubernetes":
-        print(manifest(settings, arguments, workers), end="")
+        print(manifest(settings, ["sweep", *arguments], workers), end="")
         raise SystemExit(0)
     return launch(settings, space, workers, remarks, ui=bool(cfg.ui))
 

@@ -63,6 +63,7 @@ class Equivalence:
     differs_p: of the two-sided test that the means are the same.
     difference: nan where we have no value.
     lost: runs that have no score, as those that diverged: then nothing is tested.
+    mixed: whether the values are of several protocols: then nothing is tested, either.
     interval: of the difference, at 1 - 2 ALPHA: it lies within the margin exactly where p < ALPHA.
     """
 
@@ -73,6 +74,7 @@ class Equivalence:
     differs_p: float | None = None
     interval: tuple[float, float] | None = None
     lost: int = 0
+    mixed: bool = False
 
 
 def equivalence(values: Sequence[float], published: Figure, lost: int = 0) -> Equivalence | None:
@@ -249,8 +251,9 @@ def _tail(t: float, freedom: float) -> float:
 class Spread:
     """Runs of a cell: the mean over training seeds, and the two sources of its spread apart.
 
-    training: standard deviation over the runs' own means.   evaluation: of one scoring, pooled
-    over the runs. None where there is one run, or one scoring of each.
+    training: standard deviation over training seeds, without what the noise of evaluation adds to
+    that of the runs' own means.   evaluation: of one scoring, pooled over the runs. None where
+    there is one run, or one scoring of each.
     """
 
     mean: float
@@ -281,7 +284,11 @@ def spread_of(
     if interval is not None:
         low, high = possible
         interval = (max(interval[0], low), min(interval[1], high))
-    return Spread(summary.mean, interval, summary.std, evaluation, summary.n)
+    training = summary.std
+    if training is not None and evaluation is not None:
+        added = evaluation**2 * statistics.fmean(1 / len(values) for values in runs if values)
+        training = math.sqrt(max(0.0, training**2 - added))
+    return Spread(summary.mean, interval, training, evaluation, summary.n)
 
 
 def _squares(values: Sequence[float]) -> float:

@@ -23,6 +23,9 @@ PLACES = ("root", "resident_gib", "weights_path")
 FOLDERS = ("gansweep.data.folders.", "gansweep.data.pair_folders.")  # whose root is the data
 BESIDE_A_MODEL = ("tiny", "search", "changeable", "batch_size")
 OF_TRAINER = ("precision",)
+REVISION = "_revision_"
+# what trains another network under the same options since: where it is -> how often it changed
+REVISIONS = {"gansweep.layers.r3.": 1}  # the filter of its resampling
 WATCHING = "gansweep.callbacks."  # where callbacks stand that only watch, but for these:
 DECIDING = (f"{WATCHING}quality.", f"{WATCHING}game_at_rest.", f"{WATCHING}stop_")
 
@@ -47,12 +50,13 @@ def deciding(cfg: DictConfig) -> dict[str, Any]:
 def still_holds(stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a run of an older version trained what `now` says, given that its options were the
     same: every option that it knew has its value still. Those that are new have their defaults,
-    which leave what was before as it was; a new object, as one more penalty, does not.
+    which leave what was before as it was; a new object, as one more penalty, does not, and neither
+    does a revision of what is named.
 
     stored, now: of `deciding`.
     """
     added = now.keys() - stored.keys()
-    if any(key.rpartition(".")[2] == "_target_" for key in added):
+    if any(key.rpartition(".")[2] in ("_target_", REVISION) for key in added):
         return False
     return all(key in now and now[key] == value for key, value in stored.items())
 
@@ -88,12 +92,19 @@ def _plain(value: Any) -> Any:
     """The value without places, and with one spelling of each number: 20 is 20.0."""
     if isinstance(value, Mapping):
         left_out = _left_out(value)
-        return {str(key): _plain(one) for key, one in value.items() if key not in left_out}
+        plain = {str(key): _plain(one) for key, one in value.items() if key not in left_out}
+        return plain | _revision(str(value.get("_target_")))
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _revision(target: str) -> dict[str, float]:
+    """The entry for what a node names, where that has changed."""
+    found = [n for home, n in REVISIONS.items() if target.startswith(home)]
+    return {REVISION: float(found[0])} if found else {}
 
 
 def _left_out(node: Mapping[str, Any]) -> set[str]:

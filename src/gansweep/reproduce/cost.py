@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import os
 import time
@@ -112,27 +113,27 @@ def share_within(
     seeds: int,
 ) -> float:
     """The largest share of these runs' steps that ends within so many minutes: 1, or a power of a
-    half. It is that of all runs for all workers, and of the longest run for one. What scoring takes
-    is the same for every share.
+    half. The workers take the runs one after the other. What scoring takes is the same for every
+    share.
 
     Raises: UserError if scoring alone takes longer.
     """
-    whole = estimate(runs, costs, seeds)
-    longest = max(
-        (estimate([run], costs, seeds) for run in runs),
-        key=lambda one: one.training + one.scoring,
-    )
+    each = [estimate([run], costs, seeds) for run in runs]
+
+    def takes(share: float) -> float:
+        ends = [0.0] * workers
+        for one in each:
+            heapq.heapreplace(ends, ends[0] + one.training * share + one.scoring)
+        return max(ends)
+
+    if takes(0) >= 60 * minutes:
+        raise UserError(
+            f"To score {plural(len(runs), 'run')} takes {duration(takes(0))}, which is longer than "
+            "--minutes allows. Give more minutes, or fewer runs with --seeds N or --only NAME."
+        )
     share = 1.0
-    for part, of in ((whole, workers), (longest, 1)):
-        left = 60 * minutes * of - part.scoring
-        if left <= 0:
-            raise UserError(
-                f"To score {plural(part.runs, 'run')} takes {duration(part.scoring)} of one "
-                "worker, which is longer than --minutes allows. Give more minutes, or fewer runs "
-                "with --seeds N or --only NAME."
-            )
-        while part.training * share > left:
-            share /= 2
+    while takes(share) > 60 * minutes:
+        share /= 2
     return share
 
 

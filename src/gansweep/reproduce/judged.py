@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gansweep.judging.agreement import (
     Equivalence,
@@ -18,8 +18,12 @@ from gansweep.judging.agreement import (
 )
 from gansweep.judging.protocols import Refusal
 from gansweep.metrics.protocol import protocol_key
-from gansweep.reproduce.results import LOST, StoredRun, rank
+from gansweep.reproduce.plan import FAILED, LOST
+from gansweep.reproduce.results import StoredRun, rank
 from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
+
+UNSCORED = (*LOST, FAILED)
+STRENGTH = ("cannot tell", "trend", "same", "opposite")  # of an order's verdict, ascending
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,21 @@ class CellScore:
 
 @dataclass(frozen=True)
 class CellRuns:
-    """How the runs of a cell ended: none is dropped."""
+    """How the runs of a cell ended: none is dropped.
+
+    done: those that ended well.   ends: how often each other end came: diverged, collapsed, or
+    failed by a bug or a mistake, to run again.
+    """
 
     cell: Cell
     done: int
-    diverged: int
-    collapsed: int
+    ends: Mapping[str, int]
     versions: tuple[str, ...]
     seconds: float
 
     @property
     def n(self) -> int:
-        return self.done + self.diverged + self.collapsed
+        return self.done + sum(self.ends.values())
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,13 @@ def judged(
     own = [run for run in stored if run["budget"] == budget.name]
     by_cell = {cell.name: _seeds(own, cell, addresses) for cell in table.cells}
     current = [run for runs in by_cell.values() for run in runs]
+    mixed = tuple(_mixed(table, by_cell))
+    apart = {(setting, refusal.score) for setting, refusal in mixed}
     cells = [
-        _cell_score(cell, score, by_cell[cell.name], table, budget)
+        _untested(one) if (cell.setting, score.title) in apart else one
         for cell in table.cells
         for score in table.scores.values()
+        if (one := _cell_score(cell, score, by_cell[cell.name], table, budget))
     ]
     runs = [_runs(cell, by_cell[cell.name]) for cell in table.cells]
     orders = [
@@ -111,11 +121,11 @@ def judged(
         for score in table.scores.values()
         if (found := _order(setting, score, table, by_cell)) is not None
     ]
-    orders += filter(None, (_expected(one, table, by_cell) for one in table.orders))
+    orders += filter(None, (_expected(order, table, by_cell) for order in table.orders))
+    orders = [order for order in orders if (order.setting, order.score.title) not in apart]
     hardware = sorted({str(run["hardware"].get("device")) for run in current})
     outdated = sum(run["address"] not in addresses for run in own)
     repeated = len(own) - outdated - len(current)
-    mixed = tuple(_mixed(table, by_cell))
     parts = (tuple(cells), tuple(runs), tuple(orders), outdated, repeated, mixed, tuple(hardware))
     return Judged(table, budget, *parts)
 
@@ -146,22 +156,21 @@ def _seeds(runs: Sequence[StoredRun], cell: Cell, addresses: Mapping[str, str]) 
     return [found[seed] for seed in sorted(found)]
 
 
-def _place(run: StoredRun) -> tuple[bool, int, str]:
+def _place(run: StoredRun) -> tuple[bool, bool, int, str]:
     return *rank(run), run["ended"] or ""
 
 
 def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
-    lost = {word: sum(run["status"] == word for run in runs) for word in LOST}
+    ends = {word: sum(run["status"] == word for run in runs) for word in UNSCORED}
     versions = sorted({str(run["versions"].get("gansweep", "unknown")) for run in runs})
     seconds = math.fsum(run["seconds"] or 0.0 for run in runs)
-    done = len(runs) - sum(lost.values())
-    return CellRuns(cell, done, lost["diverged"], lost["collapsed"], tuple(versions), seconds)
+    return CellRuns(cell, len(runs) - sum(ends.values()), ends, tuple(versions), seconds)
 
 
 def values_of(runs: Sequence[StoredRun], which: str, score: Score) -> list[list[float]]:
-    """Of each run that has the score its values, in the paper's unit; of a lost run none: what it
-    measured before it was lost is of neither checkpoint."""
-    kept = [run for run in runs if run["status"] not in LOST]
+    """Of each run that has the score its values, in the paper's unit; of a lost or failed run none:
+    what it measured before is of neither checkpoint."""
+    kept = [run for run in runs if run["status"] not in UNSCORED]
     lists = [(run["last"] if which == "last" else run["best"]).get(score.word) for run in kept]
     return [[value * score.factor for value in values] for values in lists if values]
 
@@ -187,28 +196,47 @@ def _cell_score(
     return CellScore(cell, score, published, spreads["last"], spreads["best"], agreement)
 
 
+def _untested(one: CellScore) -> CellScore:
+    """With no agreement of values that do not belong beside each other."""
+    if one.agreement is None:
+        return one
+    return replace(one, agreement=Equivalence("cannot tell", math.nan, math.nan, mixed=True))
+
+
 def _expected(
     one: Expected, table: Table, by_cell: Mapping[str, Sequence[StoredRun]]
 ) -> ColumnOrder | None:
     """The test of an order that the paper states without figures."""
-    score = table.scores[one.score]
-    groups = [
-        (float(place), values, row)
-        for place, row in enumerate(one.rows)
-        if (values := _ranked(by_cell[f"{row} / {one.setting}"], table, score))
+    rows = [
+        (float(place), by_cell[f"{row} / {one.setting}"], row) for place, row in enumerate(one.rows)
     ]
-    return _column(one.setting, score, groups)
+    return _column(one.setting, table, table.scores[one.score], rows)
 
 
 def _column(
-    setting: str, score: Score, groups: Sequence[tuple[float, Sequence[float], str]]
+    setting: str,
+    table: Table,
+    score: Score,
+    rows: Sequence[tuple[float, Sequence[StoredRun], str]],
 ) -> ColumnOrder | None:
-    """groups: (place, values, row) of each row that has values, by place."""
-    order = order_of([(place, values) for place, values, _ in groups])
-    if order is None:
-        return None
-    places, rows = tuple(place for place, *_ in groups), tuple(row for *_, row in groups)
-    return ColumnOrder(setting, score, rows, places, order)
+    """rows: (place, runs, row), by place; those without runs are left out.
+
+    Runs that could not be scored may be anywhere: the test is made with all of them above and with
+    all below, and the weaker verdict holds.
+    """
+    tests = []
+    for elsewhere in (-math.inf, math.inf):
+        groups = [
+            (place, values, row)
+            for place, runs, row in rows
+            if (values := _ranked(runs, table, score, elsewhere))
+        ]
+        order = order_of([(place, values) for place, values, _ in groups])
+        if order is None:
+            return None
+        places, names = tuple(place for place, *_ in groups), tuple(row for *_, row in groups)
+        tests.append(ColumnOrder(setting, score, names, places, order))
+    return min(tests, key=lambda one: STRENGTH.index(one.order.verdict))
 
 
 def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
@@ -220,23 +248,27 @@ def _lost(runs: Sequence[StoredRun]) -> int:
     return sum(run["status"] in LOST for run in runs)
 
 
-def _ranked(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
-    """The values of the runs, to be ranked: a lost run is worse than all others."""
+def _ranked(runs: Sequence[StoredRun], table: Table, score: Score, elsewhere: float) -> list[float]:
+    """The values of the runs, to be ranked: a lost run is worse than all others.
+
+    elsewhere: the value of those that have none, beside some that have one.
+    """
+    means, lost = _means(runs, table, score), _lost(runs)
     worst = -math.inf if score.direction == "maximize" else math.inf
-    return [*_means(runs, table, score), *[worst] * _lost(runs)]
+    unscored = len(runs) - lost - len(means) if means else 0
+    return [*means, *[worst] * lost, *[elsewhere] * unscored]
 
 
 def _order(
     setting: str, score: Score, table: Table, by_cell: Mapping[str, Sequence[StoredRun]]
 ) -> ColumnOrder | None:
-    groups = []
-    # calculated figures are tested one by one, and those from memory not at all
+    """The test of the order of the paper's figures. Calculated ones are tested one by one, and
+    those from memory not at all."""
     if score.tolerance is not None or table.known_from == "memory":
         return None
-    for cell in table.cells:
-        published = cell.published.get(score.name)
-        values = _ranked(by_cell[cell.name], table, score)
-        if cell.setting == setting and published is not None and values:
-            groups.append((published.value, values, cell.row))
-    groups.sort(key=lambda group: group[0])
-    return _column(setting, score, groups)
+    rows = [
+        (published.value, by_cell[cell.name], cell.row)
+        for cell in table.cells
+        if cell.setting == setting and (published := cell.published.get(score.name)) is not None
+    ]
+    return _column(setting, table, score, sorted(rows, key=lambda row: row[0]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from gansweep.search.listed import Point
 from gansweep.search.settings import Settings
 
 TARGET = "gansweep.reproduce.trial.train_cell"
-ENDED = (*ENDED_WELL, "diverged", "collapsed")  # what a training can lead to; a bug is none of it
+LOST, FAILED = ("diverged", "collapsed"), "failed"
+ENDED = (*ENDED_WELL, *LOST)  # what a training can lead to; a bug is none of it
 OPEN = ("running", "interrupted")  # a training that its last checkpoint continues
 PERIODIC = ("quality", "samples", "neighbours")  # callbacks that act as often as a table says
+SEEDED = re.compile(r"-s(\d+)-[0-9a-f]{8}$")  # how the name of a run's directory ends
 Compose = Callable[[list[str]], Any]
 
 
@@ -59,8 +61,12 @@ class PlannedCell:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides its runs, but for the seed."""
+        """What decides its runs, but for the seed, of which some options may be made."""
         return deciding(self.cfg)
+
+    def settings_of(self, seed: int) -> dict[str, Any]:
+        """As `settings`, with the options that are made of the seed."""
+        return deciding(self._with(seed, self.cfg.budget_kimg))
 
     @property
     def step(self) -> str:
@@ -68,12 +74,15 @@ class PlannedCell:
         return self._address(0, 1.0)
 
     def _address(self, seed: int, budget_kimg: float) -> str:
+        return address_of(self._with(seed, budget_kimg))
+
+    def _with(self, seed: int, budget_kimg: float) -> DictConfig:
         cfg = self.cfg.copy()
         with open_dict(cfg):
             cfg.seed, cfg.budget_kimg = seed, budget_kimg
             if budget_kimg != self.cfg.budget_kimg:
                 cfg.callbacks = {}
-        return address_of(cfg)
+        return cfg
 
 
 @dataclass(frozen=True)
@@ -158,13 +167,15 @@ def planned_runs(cells: Iterable[PlannedCell], seeds: int) -> list[PlannedRun]:
 def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
     """Address -> the record of a run that has ended, of those below `runs_dir`.
 
-    A run of an older version counts where its options say the same still.
+    A run of an older version counts where its options say the same still; of two records of a run
+    one that was lost does, else that of today's version.
     A record that cannot be read is passed over: its run is trained.
     """
     alike: dict[tuple[Any, Any], list[PlannedRun]] = {}
     for run in runs:
         alike.setdefault((run.seed, float(run.planned.cfg.budget_kimg)), []).append(run)
     found: dict[str, RunRecord] = {}
+    lost: set[str] = set()
     try:
         records = find_records([runs_dir])
     except UserError:  # there is none yet
@@ -172,7 +183,9 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
     for record in records:
         result = record.result() or {}
         candidates = alike.get((result.get("seed"), result.get("budget_kimg")), [])
-        if result.get("status") not in ENDED or all(run.address in found for run in candidates):
+        is_lost = result.get("status") in LOST
+        known = all(run.address in found for run in candidates)
+        if not _has_ended(result) or (known and not is_lost):
             continue
         try:
             settings = stored_settings(record)
@@ -180,11 +193,24 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
         except (UserError, OmegaConfBaseException):
             continue
         for run in candidates:
-            if run.address == address:
-                found[address] = record
-            elif _was_given(record, run) and still_holds(before, run.planned.settings):
-                found.setdefault(run.address, record)
+            is_older = run.address != address
+            if run.address in lost or (is_older and run.address in found and not is_lost):
+                continue
+            if not is_older or (
+                _was_given(record, run) and still_holds(before, run.planned.settings_of(run.seed))
+            ):
+                found[run.address] = record
+                lost.update([run.address] if is_lost else [])
     return found
+
+
+def _has_ended(result: Mapping[str, Any]) -> bool:
+    """Whether the training of a record has ended, and was not cut off: a limit of the trainer or a
+    callback may have finished it early."""
+    if result.get("status") != "finished":
+        return result.get("status") in ENDED
+    kimg, budget = result.get("kimg"), result.get("budget_kimg")
+    return kimg is None or budget is None or kimg >= budget - 1e-9
 
 
 def continuing(runs: Iterable[PlannedRun], directory: Path) -> list[PlannedRun]:
@@ -203,7 +229,7 @@ def _begun(run: PlannedRun, directory: Path) -> str | None:
             before = deciding(stored_settings(record))
         except (UserError, OmegaConfBaseException):
             continue
-        if still_holds(before, run.planned.settings):
+        if still_holds(before, run.planned.settings_of(run.seed)):
             return folder.name
     return None
 

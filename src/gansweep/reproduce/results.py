@@ -19,13 +19,12 @@ from gansweep.data.download import locked
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError, mapping, parsed_mapping
 from gansweep.records.record import RunRecord, content_of, replace_atomically
-from gansweep.reproduce.plan import PlannedRun
+from gansweep.reproduce.plan import FAILED, LOST, PlannedRun
 from gansweep.reproduce.scoring import CHECKPOINTS, values_of
 from gansweep.reproduce.table import Budget, Table
 
 SCHEMA = 1
 STORED = "gansweep.reproduce.results.StoredRun"
-LOST = ("diverged", "collapsed")
 
 
 class StoredRun(TypedDict):
@@ -193,11 +192,11 @@ def merged(old: Iterable[StoredRun], new: Iterable[StoredRun]) -> list[StoredRun
     return sorted(found.values(), key=lambda r: (r["budget"], r["row"], r["setting"], r["seed"]))
 
 
-def rank(run: StoredRun) -> tuple[bool, int]:
+def rank(run: StoredRun) -> tuple[bool, bool, int]:
     """Of two runs of one seed the higher counts: a seed that was lost once is not undone by a
-    second training, and more values, of both checkpoints, say more."""
+    second training, one that failed is, and more values, of both checkpoints, say more."""
     values = sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
-    return run["status"] in LOST, values
+    return run["status"] in LOST, run["status"] != FAILED, values
 
 
 def save_results(

@@ -150,6 +150,11 @@ def _table(name: str, content: Mapping[str, Any]) -> Table:
     shared = content.get("overrides") or []
     cells = [c for row, node in rows.items() for c in _cells(row, node, settings, scores, shared)]
     _refuse_unused(settings, cells)
+    if content.get("rule") == "best" and content.get("evaluation_seeds") == 0:
+        raise UserError(
+            "rule: best needs scores of the best checkpoint, and with evaluation_seeds: 0 those of "
+            "the training are all. Give evaluation_seeds, or rule: last."
+        )
     for key, node in settings.items():
         _refuse_unknown_scores(f"settings.{key}.most", node.get("most", {}), scores)
     return Table(

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from gansweep.judging.agreement import Spread
 from gansweep.records.notation import aligned, plural
-from gansweep.reproduce.judged import CellScore, Judged
+from gansweep.reproduce.judged import UNSCORED, CellRuns, CellScore, Judged
 from gansweep.reproduce.table import Published, Score, Table
+from gansweep.reproduce.words import WHOSE
 
 HEADS = (
     "row",
@@ -39,7 +40,7 @@ def rows_of(found: Judged) -> Iterator[list[str]]:
             published_text(one.published, one.score, found.table),
             spread_text(one.last, one.score),
             spread_text(one.best, one.score),
-            "" if runs is None else runs_text(runs.n, runs.diverged, runs.collapsed),
+            "" if runs is None else runs_text(runs),
             verdict_word(one, found),
         ]
 
@@ -91,9 +92,9 @@ def spread_text(spread: Spread | None, score: Score) -> str:
     return f"{mean} [{low}, {high}] ({spread.n})"
 
 
-def runs_text(n: int, diverged: int, collapsed: int) -> str:
-    lost = diverged + collapsed
-    return f"{n}, {lost} lost" if lost else str(n)
+def runs_text(runs: CellRuns) -> str:
+    """ "7, 1 lost"."""
+    return f"{runs.n}, {runs.n - runs.done} lost" if runs.n > runs.done else str(runs.n)
 
 
 def text_table(found: Judged, width: int) -> str:
@@ -126,8 +127,7 @@ def csv_table(found: Judged) -> str:
     writer.writerow(
         [
             *("row", "setting", "score", "published", "published_error", "checkpoint", "mean"),
-            *("low", "high", "training_sd", "evaluation_sd", "seeds", "diverged", "collapsed"),
-            "verdict",
+            *("low", "high", "training_sd", "evaluation_sd", "seeds", *UNSCORED, "verdict"),
         ]
     )
     for one in found.cells:
@@ -145,7 +145,7 @@ def csv_table(found: Judged) -> str:
                     "" if figure is None else figure.value,
                     "" if figure is None or figure.error is None else figure.error,
                     *(which, *ours),
-                    *((0, 0) if runs is None else (runs.diverged, runs.collapsed)),
+                    *(0 if runs is None else runs.ends[word] for word in UNSCORED),
                     verdict_word(one, found) if which == found.table.rule else "",
                 ]
             )
@@ -168,7 +168,7 @@ def badge_words(found: Judged) -> str:
     if found.orders and found.budget.shows in ("digits", "order"):
         verdicts = [one.order.verdict for one in found.orders]
         same, opposite = verdicts.count("same"), verdicts.count("opposite")
-        whose = "expected" if found.table.known_from == "ours" else "in the paper"
+        whose = WHOSE.get(found.table.known_from, "in the paper")
         undecided = len(verdicts) - same - opposite
         counts = {f"as {whose}": same, "opposite": opposite, "not decided": undecided}
         shown = ", ".join(f"{many} {word}" for word, many in counts.items() if many)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gansweep.judging.agreement import Equivalence
 from gansweep.records.notation import duration, listing, plural, probability
-from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
+from gansweep.reproduce.judged import CellRuns, CellScore, ColumnOrder, Judged
 
 SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
 ORDERS = {
@@ -17,13 +17,15 @@ ORDERS = {
     "opposite": "our runs are in the opposite order",
     "cannot tell": "we cannot tell whether our runs follow the {whose} order",
 }
+WHOSE = {"ours": "expected", "memory": "remembered"}  # by where the order is known from
 
 
 def sentences(found: Judged) -> list[str]:
     """The verdict on a table under a budget, one thought a sentence; in the order of importance."""
     table, budget = found.table, found.budget
     if not found.n:
-        return [f"No run of ours has ended under the budget '{budget.name}' yet."]
+        none = f"No run of ours has ended under the budget '{budget.name}' yet."
+        return [none, *_not_counted(found)]
     lines = [_spent(found)]
     if budget.shows != "digits":
         share = "all" if budget.share == 1 else f"{budget.share:.4g}"
@@ -43,17 +45,20 @@ def sentences(found: Judged) -> list[str]:
         "each other."
         for setting, score in found.mixed
     ]
+    return [*lines, *_not_counted(found)]
+
+
+def _not_counted(found: Judged) -> Iterator[str]:
     if found.outdated:
-        lines.append(
+        yield (
             f"{plural(found.outdated, 'run')} in the file {'are' if found.outdated > 1 else 'is'} "
             "of cells that have changed since, and not counted."
         )
     if found.repeated:
-        lines.append(
+        yield (
             f"{plural(found.repeated, 'run')} in the file "
             f"{'repeat' if found.repeated > 1 else 'repeats'} a seed of a cell: each counts once."
         )
-    return lines
 
 
 def _from_memory(found: Judged) -> str:
@@ -63,19 +68,14 @@ def _from_memory(found: Judged) -> str:
 
 
 def _spent(found: Judged) -> str:
-    lost = [
-        f"{one.cell.name} ({_lost_words(one.diverged, one.collapsed)} of {one.n})"
-        for one in found.runs
-        if one.diverged or one.collapsed
-    ]
+    lost = [f"{one.cell.name} ({_ends(one)} of {one.n})" for one in found.runs if one.n > one.done]
     seconds = sum(one.seconds for one in found.runs)
     text = f"{plural(found.n, 'run')}, {duration(seconds)} of training."
     return f"{text} Lost: {listing(lost, 'and')}." if lost else text
 
 
-def _lost_words(diverged: int, collapsed: int) -> str:
-    counts = {"diverged": diverged, "collapsed": collapsed}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+def _ends(one: CellRuns) -> str:
+    return ", ".join(f"{count} {word}" for word, count in one.ends.items() if count)
 
 
 def _agreements(found: Judged) -> Iterator[str]:
@@ -126,6 +126,8 @@ def _equivalence(one: Equivalence) -> str:
     if one.lost:
         has = "have" if one.lost > 1 else "has"
         return f"cannot tell: {plural(one.lost, 'run')} of it {has} no score."
+    if one.mixed:
+        return "cannot tell: the runs of its setting were measured under several protocols."
     assert one.p is not None and one.differs_p is not None and one.interval is not None
     low, high = one.interval
     distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"
@@ -143,9 +145,7 @@ def _order(one: ColumnOrder, found: Judged) -> str:
     order, table = one.order, found.table
     p = min(order.p, order.opposite_p) if order.verdict == "opposite" else order.p
     where = f"{one.score.title}, {table.settings[one.setting]}"
-    verdict = ORDERS[order.verdict].format(
-        whose="expected" if table.known_from == "ours" else "paper's"
-    )
+    verdict = ORDERS[order.verdict].format(whose=WHOSE.get(table.known_from, "paper's"))
     not_below = [f"{one.rows[low]} is not below {one.rows[high]}" for low, high in order.reversed]
     but = f", but {listing(not_below, 'and')}" if order.verdict == "trend" else ""
     return (

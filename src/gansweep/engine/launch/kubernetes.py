@@ -52,7 +52,7 @@ def refuse_start() -> UserError:
     """The error for a command without --dry-run."""
     return UserError(
         "launcher=kubernetes starts nothing: gansweep does not talk to the cluster. Add --dry-run, "
-        "which prints the manifest of a Job, and give that to kubectl: gansweep sweep ... "
+        "which prints the manifest of a Job, and give that to kubectl: gansweep ... "
         "launcher=kubernetes --dry-run | kubectl apply -f -"
     )
 
@@ -60,7 +60,7 @@ def refuse_start() -> UserError:
 def manifest(settings: Settings, words: Sequence[str], workers: int) -> str:
     """The Job in YAML: its first pod begins the sweep, all work on it.
 
-    words: of the command, behind `gansweep sweep`.
+    words: of the command, behind `gansweep`: its verb and what follows.
     Raises: UserError for options that are missing or contradict each other.
     Source: kubernetes.io/docs/reference/kubernetes-api, batch/v1 Job.
     """
@@ -157,19 +157,24 @@ def _pod(settings: Settings, words: Sequence[str]) -> dict[str, Any]:
 
 
 def _script(settings: Settings, words: Sequence[str]) -> str:
-    """What a pod runs: the first one begins the sweep, or continues one that was cancelled."""
-    kept = [word for word in words if re.split(r"[=.]", word.lstrip("+"))[0] not in ALWAYS_OURS]
-    ours = ["launcher=local", "workers=1", f"name={settings.name}"]
+    """What a pod runs: the first one begins the sweep, or continues one that was cancelled. That of
+    a table runs the table's command each time, which gathers the results when all has ended."""
+    verb, *rest = words
+    kept = [word for word in rest if re.split(r"[=.]", word.lstrip("+"))[0] not in ALWAYS_OURS]
+    ours = ["launcher=local", "workers=1"]
+    if verb == "sweep":
+        ours.append(f"name={settings.name}")
     if settings.launcher["gpus"] > 1:
         ours.append(f"launcher.gpus_per_trial={settings.launcher['gpus']}")
     kept = [word for word in kept if not word.startswith("name=")]
     directory = shlex.quote(str(Path(settings.runs_dir) / settings.name))
-    packages = [word for word in words if is_package_option(word)]
+    packages = [word for word in rest if is_package_option(word)]
     worker = " ".join(["exec gansweep worker", directory, *map(shlex.quote, packages)])
+    begins = f"{{ [ ! -e {directory}/sweep.yaml ] || [ -e {directory}/{CANCELLED} ]; }}"
+    first = '[ "$JOB_COMPLETION_INDEX" = 0 ]' + (f" && {begins}" if verb == "sweep" else "")
     return (
-        f'if [ "$JOB_COMPLETION_INDEX" = 0 ] && '
-        f"{{ [ ! -e {directory}/sweep.yaml ] || [ -e {directory}/{CANCELLED} ]; }}; then\n"
-        f"  exec {shlex.join(['gansweep', 'sweep', *kept, *ours])}\n"
+        f"if {first}; then\n"
+        f"  exec {shlex.join(['gansweep', verb, *kept, *ours])}\n"
         f"fi\n"
         f"until [ -e {directory}/sweep.yaml ]; do sleep 5; done\n"
         f"{worker}\n"
