@@ -12,13 +12,15 @@ import pytest
 import yaml
 from command_line import Finished
 
+from gansweep.cli import reproduce_run, reproduction
 from gansweep.config import permissions
 from gansweep.config.compose import compose
+from gansweep.engine.launch import slurm_queue
 from gansweep.engine.lease.workers import launching
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
-from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
+from gansweep.reproduce.plan import adopted, planned_cells, planned_runs, settings_of
 from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.run.train import train
 
@@ -113,6 +115,23 @@ def test_a_dry_run_for_kubernetes_prints_a_job_that_runs_the_table(
     assert script.startswith(f'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then\n  {words}fi\n')
     assert "exec gansweep worker runs/reproduce-small" in script
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
+
+
+def test_a_part_of_a_table_is_not_begun_beside_jobs_for_the_rest(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    budget, place = table.budget(None), Path("runs") / "reproduce-small"
+    place.mkdir(parents=True)
+    settings_of(table, budget, runs, name="reproduce-small", runs_dir="runs").save(place)
+    jobs = [slurm_queue.Job("7_1", "PENDING", "Priority", "", "1:00")]
+    monkeypatch.setattr(slurm_queue, "queue", lambda directory: jobs)
+    for module in (reproduce_run, reproduction):
+        monkeypatch.setattr(module, "worker_count", lambda *_, **__: 1)
+    words = ("reproduce", "small", "--config-dir", small, "launcher=slurm", "--only", "GAN")
+    refused = command(*words)
+    refused.is_refused_with("SLURM has jobs for other runs of this table, such as R1-", "cancel")
 
 
 def test_what_is_shown_has_the_seeds_of_other_commands(command: Command, small: str) -> None:

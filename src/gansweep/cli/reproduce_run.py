@@ -11,12 +11,13 @@ from gansweep.cli.report import write_text
 from gansweep.cli.reproduction import Reproduction, plain
 from gansweep.cli.sweep_run import launch
 from gansweep.cli.waiting import waiting
-from gansweep.engine.launch import worker_count
+from gansweep.engine.launch import slurm_queue, worker_count
 from gansweep.engine.launch.kubernetes import manifest
 from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.storage.storage import canonical
 from gansweep.errors import UserError, folded, tell, terminal_width, visible
 from gansweep.records.notation import aligned, duration, listing, plural
+from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost, page, plan, results, scoring, tables
 from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.reproduce.words import sentences
@@ -67,12 +68,31 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
     try:
         if to_do:
             settings, workers = _settings(one, to_do, typed)
+            _refuse_part_of_jobs(one, settings)
             launch(settings, Space([]), workers)
     except (KeyboardInterrupt, SystemExit):
         _show(one, options, save=True)
         raise
     _show(one, options, save=True)
     return 1 if _failed(one) or _lost(one) else 0
+
+
+def _refuse_part_of_jobs(one: Reproduction, settings: Settings) -> None:
+    """Jobs that wait take the list of runs that they find when they start.
+
+    Raises: UserError where SLURM has jobs for runs that this command leaves out.
+    """
+    if settings.launcher["name"] != "slurm" or not (one.directory / "sweep.yaml").is_file():
+        return
+    left = {point["key"] for point in Settings.load(one.directory).points}
+    left -= {point["key"] for point in settings.points}
+    left = {key for key in left if not plan.has_ended(RunRecord(one.directory / key))}
+    if left and slurm_queue.queue(one.directory):
+        raise UserError(
+            f"SLURM has jobs for other runs of this table, such as {min(left)}, which would be "
+            f"left out. Wait for them, name them too, or end them first: gansweep cancel "
+            f"{shlex.quote(str(one.directory))}"
+        )
 
 
 def _failed(one: Reproduction) -> list[str]:

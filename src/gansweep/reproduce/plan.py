@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
         candidates = alike.get((result.get("seed"), result.get("budget_kimg")), [])
         is_lost = result.get("status") in LOST
         known = all(run.address in found for run in candidates)
-        if not _has_ended(result) or (known and not is_lost):
+        if not has_ended(record) or (known and not is_lost):
             continue
         try:
             settings = stored_settings(record)
@@ -204,9 +204,10 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
     return found
 
 
-def _has_ended(result: Mapping[str, Any]) -> bool:
+def has_ended(record: RunRecord) -> bool:
     """Whether the training of a record has ended, and was not cut off: a limit of the trainer or a
     callback may have finished it early."""
+    result = record.result() or {}
     if result.get("status") != "finished":
         return result.get("status") in ENDED
     kimg, budget = result.get("kimg"), result.get("budget_kimg")
