@@ -39,6 +39,8 @@ def sentences(found: Judged) -> list[str]:
         lines += _agreements(found)
     if budget.shows in ("digits", "order"):
         lines += [_order(one, found) for one in found.orders]
+        if len(found.orders) > 1:
+            lines.append("Each order is tested at 5 %, without correction for their number.")
     lines += [
         f"{score.score}, {table.settings[setting]}: measured under {len(score.groups)} protocols, "
         f"which differ in {listing(score.differing, 'and')}; these values do not belong beside "
