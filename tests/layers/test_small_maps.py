@@ -88,6 +88,7 @@ def test_larger_maps_are_convolved(monkeypatch: pytest.MonkeyPatch) -> None:
     patches, sums = counted(monkeypatch, "unfold"), counted(monkeypatch, "fold")
     small_maps.Conv2d(3, 4, 5, stride=2, padding=2)(torch.randn(2, 3, 5, 5))
     small_maps.ConvTranspose2d(3, 4, 5, stride=2, padding=2)(torch.randn(2, 3, 3, 3))
+    assert small_maps.Conv2d(3, 4, 5, padding=2)(torch.randn(2, 3, 4, 6)).shape == (2, 4, 4, 6)
     assert not patches and not sums
 
 
