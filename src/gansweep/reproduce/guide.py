@@ -87,7 +87,8 @@ def _of_table(found: Judged) -> str:
         *table.notes,
     ]
     versions = sorted({version for one in found.runs for version in one.versions})
-    lines.append(f"Trained on {', '.join(found.hardware)} by gansweep {', '.join(versions)}.")
+    if found.n:
+        lines.append(f"Trained on {', '.join(found.hardware)} by gansweep {', '.join(versions)}.")
     return (
         "\n\n".join(lines)
         .replace("\n\n- Departure", "\n- Departure")
@@ -98,7 +99,7 @@ def _of_table(found: Judged) -> str:
 def readme_part(results_dir: Path) -> str:
     """The table of the README."""
     rows = ["| table | budget | runs | time | ours beside the paper's |", "|---|---|---|---|---|"]
-    for found in every_table(results_dir):
+    for found in filter(lambda one: one.n, every_table(results_dir)):
         seconds = duration(sum(one.seconds for one in found.runs))
         name, runs = f"`{found.table.name}`", plural(found.n, "run")
         rows.append(f"| {name} | {found.budget.name} | {runs} | {seconds} | {badge_words(found)} |")
