@@ -171,8 +171,8 @@ def test_what_cannot_be_started_from_is_refused_before_anything_is_written(
     for start, words, message in (
         (tmp_path / "missing", [], "missing is not a run"),
         (empty, [], "no checkpoint of gansweep.*Give another run"),
-        (damaged, [], "damaged.*init=RUN@best, or another run"),
-        (code, [], "is damaged.*init=RUN@best"),
+        (damaged, [], "damaged.*Take another run"),
+        (code, [], "is damaged.*Take another run"),
         (other, [], "is not a checkpoint of gansweep"),
         (before, ["model=r3gan"], "Nothing of .* fits this model.*width="),
     ):
