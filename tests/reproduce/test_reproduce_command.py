@@ -203,7 +203,7 @@ def test_an_option_that_is_made_of_the_seed_is_that_of_each_run(tmp_path: Path) 
     table = load_table("sgan_labels")
     cells = planned_cells(table, table.budget("small"), compose, "K + 1 classes, game / 100")
     for run in planned_runs(cells, 3):
-        own = run.planned.settings_of(run.seed)
+        own = run.planned.settings_with(run.seed)
         labels = {key: value for key, value in own.items() if key.endswith("label_seed")}
         assert set(labels.values()) == {float(run.seed)}
 

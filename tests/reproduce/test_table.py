@@ -154,7 +154,7 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         load_table("dirac_gam")
     table = load_table("mine", write(tmp_path, GOOD))
     with pytest.raises(
-        UserError, match="no such row, .* Did you mean 'GAN'.*GAN, ALI; its settings: ring"
+        UserError, match="no such row, .* Did you mean 'GAN'.*GAN; ALI. Its settings are: ring"
     ):
         table.to_run("GNA")
     with pytest.raises(UserError, match="the paper's figures alone. It is not built"):

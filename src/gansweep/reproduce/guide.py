@@ -99,7 +99,9 @@ def _of_table(found: Judged) -> str:
 def readme_part(results_dir: Path) -> str:
     """The table of the README."""
     rows = ["| table | budget | runs | time | ours beside the paper's |", "|---|---|---|---|---|"]
-    for found in filter(lambda one: one.n, every_table(results_dir)):
+    for found in every_table(results_dir):
+        if not found.n:
+            continue
         seconds = duration(sum(one.seconds for one in found.runs))
         name, runs = f"`{found.table.name}`", plural(found.n, "run")
         rows.append(f"| {name} | {found.budget.name} | {runs} | {seconds} | {badge_words(found)} |")

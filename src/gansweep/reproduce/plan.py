@@ -64,7 +64,7 @@ class PlannedCell:
         """What decides its runs, but for the seed, of which some options may be made."""
         return deciding(self.cfg)
 
-    def settings_of(self, seed: int) -> dict[str, Any]:
+    def settings_with(self, seed: int) -> dict[str, Any]:
         """As `settings`, with the options that are made of the seed."""
         return deciding(self._with(seed, self.cfg.budget_kimg))
 
@@ -197,7 +197,7 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
             if run.address in lost or (is_older and run.address in found and not is_lost):
                 continue
             if not is_older or (
-                _was_given(record, run) and still_holds(before, run.planned.settings_of(run.seed))
+                _was_given(record, run) and still_holds(before, run.planned.settings_with(run.seed))
             ):
                 found[run.address] = record
                 lost.update([run.address] if is_lost else [])
@@ -230,7 +230,7 @@ def _begun(run: PlannedRun, directory: Path) -> str | None:
             before = deciding(stored_settings(record))
         except (UserError, OmegaConfBaseException):
             continue
-        if still_holds(before, run.planned.settings_of(run.seed)):
+        if still_holds(before, run.planned.settings_with(run.seed)):
             return folder.name
     return None
 

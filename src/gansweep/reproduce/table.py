@@ -156,8 +156,8 @@ class Table:
             known = [name for cell in self.cells for name in self._names_of(cell)]
             raise UserError(
                 f"--only {only}: the table {self.name} has no such row, setting or cell."
-                f"{nearest(only, known)} Its rows are: {', '.join(self.rows)}; its settings: "
-                f"{', '.join(self.settings)}; or give 'ROW / SETTING'."
+                f"{nearest(only, known)} Its rows are: {'; '.join(self.rows)}. Its settings are: "
+                f"{'; '.join(self.settings)}. Or give 'ROW / SETTING'."
             )
         found = [cell for cell in meant if cell.row not in self.not_run]
         if not found:
