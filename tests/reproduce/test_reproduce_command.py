@@ -277,7 +277,7 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["dirac_gan", "--only", "GAM"], ["no such row", "Did you mean 'GAN'"]),
         (["dirac_gan", "--only", "instance noise 1"], ["the paper's figures alone"]),
         (["pacgan_2d", "--only", "ALI / ring"], ["the paper's figures alone"]),
-        (["pacgan_2d", "--only", "GAN / rim"], ["Did you mean 'GAN / ring'", "ring, grid"]),
+        (["pacgan_2d", "--only", "GAN / rim"], ["Did you mean 'GAN / ring'", "ring; grid"]),
         (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
         (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
         (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),
