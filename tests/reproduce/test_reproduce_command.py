@@ -201,7 +201,7 @@ def test_of_two_records_of_a_run_the_lost_one_counts(small: str, tmp_path: Path)
 def test_an_option_that_is_made_of_the_seed_is_that_of_each_run(tmp_path: Path) -> None:
     """The labels that are kept are drawn by `label_seed: ${seed}`."""
     table = load_table("sgan_labels")
-    cells = planned_cells(table, table.budget("small"), compose, "K + 1 classes, game / 100")
+    cells = planned_cells(table, table.budget("small"), compose, ["K + 1 classes, game / 100"])
     for run in planned_runs(cells, 3):
         own = run.planned.settings_with(run.seed)
         labels = {key: value for key, value in own.items() if key.endswith("label_seed")}
@@ -279,6 +279,7 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["pacgan_2d", "--only", "ALI / ring"], ["the paper's figures alone"]),
         (["pacgan_2d", "--only", "GAN / rim"], ["Did you mean 'GAN / ring'", "ring; grid"]),
         (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
+        (["dirac_gan", "--seeds", "2", "--seeds", "3"], ["the flag --seeds: it takes one value"]),
         (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
         (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),
         (["dirac_gan", "--minutes", "soon"], ["--minutes soon is no time"]),

@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         """The flags with their values, and all other words in their order.
 
         Raises: UserError for a flag that the verb does not have, for an empty word, for "--" with
-            nothing after it, and for a --config-dir that is no folder; SystemExit after `--help`.
+            nothing after it, for a flag of one value that is given twice, and for a --config-dir
+            that is no folder; SystemExit after `--help`.
         """
         if {"-h", "--help"} & {*words}:
             self.print_help()
@@ -64,6 +65,7 @@ class Parser(argparse.ArgumentParser):
             )
         if [*words][-1:] == ["--"]:
             raise UserError(f"'--' of '{self.prog}' has nothing after it: remove it.")
+        self._refuse_repeated(words)
         options, rest = self.parse_known_args(list(words))
         folder = getattr(options, "config_dir", None)
         if folder is not None and not Path(folder).is_dir():
@@ -77,6 +79,14 @@ class Parser(argparse.ArgumentParser):
                     f"'{self.prog} --help' lists the options."
                 )
         return options, [*getattr(options, "words", ()), *rest]
+
+    def _refuse_repeated(self, words: Sequence[str]) -> None:
+        """argparse would take the last of two values without a word."""
+        for flag, action in self._option_string_actions.items():
+            if isinstance(action, argparse._StoreAction):
+                given = [word for word in words if word.partition("=")[0] == flag]
+                if len(given) > 1:
+                    self.error(f"argument {flag}: it takes one value and is given twice")
 
 
 def parser_of_one_sweep(verb: str, text: str) -> Parser:

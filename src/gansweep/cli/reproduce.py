@@ -29,7 +29,7 @@ again; Ctrl-C saves and stops, and the same command continues.
   --budget NAME    how much of the paper's budget; by default the table's first
   --minutes N      the largest part of the table's images that ends in so long
   --seeds N        runs of each cell; by default as the budget says
-  --only NAME      one row, one setting, or 'ROW / SETTING'
+  --only NAME      one row, one setting, or 'ROW / SETTING'; can be repeated
   --dry-run        only print cells, runs, measured hours and disk
   --show           only print what there is so far, while others run
   --verify         score the stored checkpoints again, and compare
@@ -47,7 +47,7 @@ again; Ctrl-C saves and stops, and the same command continues.
   tracker=none           of every run
   extra_packages=[NAME]  packages of yours whose classes your table may name
 """
-VALUED = {"--budget": "NAME", "--only": "NAME", "--seeds": "N", "--minutes": "N"}
+VALUED = {"--budget": "NAME", "--seeds": "N", "--minutes": "N"}
 FILES = ("--csv", "--latex")
 FLAGS = ("--dry-run", "--show", "--verify", "--badge")
 
@@ -94,6 +94,7 @@ def parser() -> Parser:
     made.add_words(Tables())
     for name, value in {**VALUED, **dict.fromkeys(FILES, "FILE")}.items():
         made.add_argument(name, metavar=value)
+    made.add_argument("--only", metavar="NAME", action="append")
     made.add_argument("--config-dir", "-cd", metavar="DIR")
     for name in FLAGS:
         made.add_argument(name, action="store_true")

@@ -75,7 +75,7 @@ class Reproduction:
             self._shorten(float(options.minutes), options.only)
         self.runs = plan.continuing(self.runs, self.directory)
 
-    def _shorten(self, minutes: float, only: str | None) -> None:
+    def _shorten(self, minutes: float, only: Sequence[str] | None) -> None:
         workers, costs = self.costs(self.cells, len(self.runs))
         seeds = self.table.evaluation_seeds
         share = cost.share_within(minutes, workers, self.runs, costs, seeds)
@@ -177,7 +177,7 @@ def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
         if _group(key) not in (*OWN_KEYS, *OF_RUNS) or (
             key in ("runs_dir", "results_dir") and not value
         ):
-            if (flag := f"--{key}") in VALUED:
+            if (flag := f"--{key}") in (*VALUED, "--only"):
                 raise UserError(f"'{word}' has no dashes: write {flag} {shlex.quote(value)}.")
             raise UserError(
                 f"'{word}' is no option of 'gansweep reproduce': what is trained is the table's. "

@@ -127,11 +127,11 @@ def _places(cell: Cell) -> tuple[str, str]:
 
 
 def planned_cells(
-    table: Table, budget: Budget, compose: Compose, only: str | None = None
+    table: Table, budget: Budget, compose: Compose, only: Sequence[str] | None = None
 ) -> list[PlannedCell]:
     """The cells that are run, composed under the budget.
 
-    Raises: UserError naming the cell whose options do not fit, or the row of `only`.
+    Raises: UserError naming the cell whose options do not fit, or the name in `only`.
     """
     return [planned(cell, table, budget, compose) for cell in table.to_run(only)]
 

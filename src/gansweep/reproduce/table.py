@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -143,26 +143,30 @@ class Table:
     def rows(self) -> list[str]:
         return list(dict.fromkeys(cell.row for cell in self.cells))
 
-    def to_run(self, only: str | None = None) -> list[Cell]:
-        """The cells that are run; of one row, one setting or one ROW / SETTING if `only` names it.
+    def to_run(self, only: Sequence[str] | None = None) -> list[Cell]:
+        """The cells that are run, in the table's order; of those that `only` names, if given.
 
-        only: a setting is named by its key or its title.
+        only: rows, settings or ROW / SETTING; a setting is named by its key or its title.
         Raises: UserError for a name that there is not, or a row that is not run.
         """
         if only is None:
             return [cell for cell in self.cells if cell.row not in self.not_run]
-        meant = [cell for cell in self.cells if only in self._names_of(cell)]
+        meant = [cell for name in only for cell in self._named(name)]
+        return [cell for cell in self.cells if cell in meant]
+
+    def _named(self, name: str) -> list[Cell]:
+        meant = [cell for cell in self.cells if name in self._names_of(cell)]
         if not meant:
-            known = [name for cell in self.cells for name in self._names_of(cell)]
+            known = [one for cell in self.cells for one in self._names_of(cell)]
             raise UserError(
-                f"--only {only}: the table {self.name} has no such row, setting or cell."
-                f"{nearest(only, known)} Its rows are: {'; '.join(self.rows)}. Its settings are: "
+                f"--only {name}: the table {self.name} has no such row, setting or cell."
+                f"{nearest(name, known)} Its rows are: {'; '.join(self.rows)}. Its settings are: "
                 f"{'; '.join(self.settings)}. Or give 'ROW / SETTING'."
             )
         found = [cell for cell in meant if cell.row not in self.not_run]
         if not found:
             raise UserError(
-                f"--only {only} has the paper's figures alone. {self.not_run[meant[0].row]}"
+                f"--only {name} has the paper's figures alone. {self.not_run[meant[0].row]}"
             )
         return found
 
