@@ -18,6 +18,7 @@ from gansweep.config.compose import compose
 from gansweep.engine.launch import slurm_queue
 from gansweep.engine.lease.workers import launching
 from gansweep.errors import UserError
+from gansweep.records.address import REVISIONS
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
 from gansweep.reproduce.plan import adopted, planned_cells, planned_runs, settings_of
@@ -225,6 +226,22 @@ def test_a_run_of_an_older_version_counts_where_it_was_given_the_same_options(
     content["model"]["n_critic"] = 3
     record.config_path.write_text(yaml.safe_dump(content))
     assert adopted(runs, tmp_path / "r") == {}
+
+
+def test_a_run_of_an_older_network_is_none_of_todays(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REVISIONS, "gansweep.layers.dirac.", 2)
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    trained(small, tmp_path / "r" / "g" / "a")
+    record = RunRecord(tmp_path / "r" / "g" / "a")
+    result = {**(record.result() or {}), "overrides": [*runs[0].planned.words, "seed=0"]}
+    for revisions in (None, {}, {"gansweep.layers.dirac.": 1}):
+        record.write_result({**result, "revisions": revisions})
+        assert adopted(runs, tmp_path / "r") == {}, revisions
+    record.write_result({**result, "revisions": dict(REVISIONS)})
+    assert list(adopted(runs, tmp_path / "r")) == [runs[0].address]
 
 
 def test_what_an_older_version_has_begun_is_continued(command: Command, small: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from gansweep.config.compose import compose
 from gansweep.diagnosis.evidence import evidence_of
+from gansweep.records.address import REVISIONS
 from gansweep.records.read import read_run
 from gansweep.records.record import RunRecord
 from gansweep.run.devices import numerics
@@ -17,6 +19,7 @@ from gansweep.run.result import Account, why_no_command
 from gansweep.run.resume import resumed
 from gansweep.run.train import train
 
+Command = Callable[..., Any]
 START = {"kimg": 0.0, "params": {"lr": 1.0}, "from": None}
 CHANGE = {"kimg": 2.0, "params": {"lr": 2.0}, "from": None}
 TAKEOVER = {"kimg": 4.0, "params": {"lr": 3.0}, "from": "t0003"}
@@ -81,3 +84,16 @@ def test_label_of_unknown_words_is_made_of_the_settings_without_the_seed() -> No
     assert label(["budget_kimg=5", "seed=1"]) == "gan on ring, budget_kimg 5"
     assert label(None).startswith("gan on ring, settings ")
     assert label(None, seed=1, name="other") == label(None) != label(None, budget_kimg=7)
+
+
+def test_a_continued_run_keeps_the_revisions_that_began_it(
+    command: Command, tmp_path: Path
+) -> None:
+    result = train(compose([*WORDS, "group=g"]), run_dir=tmp_path / "g" / "r", progress=False)
+    assert result["revisions"] == REVISIONS != {}
+    record = RunRecord(tmp_path / "g" / "r")
+    del result["revisions"]
+    record.write_result(result)
+    command("train", f"resume={record.directory}", "budget_kimg=0.2")
+    continued = record.result() or {}
+    assert continued["kimg"] > 0.2 and continued["revisions"] == {}

@@ -30,20 +30,21 @@ WATCHING = "gansweep.callbacks."  # where callbacks stand that only watch, but f
 DECIDING = (f"{WATCHING}quality.", f"{WATCHING}game_at_rest.", f"{WATCHING}stop_")
 
 
-def address_of(cfg: DictConfig) -> str:
+def address_of(cfg: DictConfig, revisions: Mapping[str, int] = REVISIONS) -> str:
     """The address of a configuration of `gansweep train`, composed or read from a record.
 
+    revisions: of the version that trains it; a record states its own.
     Raises: OmegaConfBaseException for an interpolation that cannot be resolved.
     """
     content: Any = OmegaConf.to_container(cfg, resolve=True)
-    text = json.dumps(_deciding(content), sort_keys=True)
+    text = json.dumps(_deciding(content, revisions), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def deciding(cfg: DictConfig) -> dict[str, Any]:
+def deciding(cfg: DictConfig, revisions: Mapping[str, int] = REVISIONS) -> dict[str, Any]:
     """What the address covers, but for the seed: dotted key -> value, as JSON has it."""
     content: Any = OmegaConf.to_container(cfg, resolve=True)
-    flat = dict(_flat("", _deciding(content)))
+    flat = dict(_flat("", _deciding(content, revisions)))
     return {key: value for key, value in flat.items() if key != "seed"}
 
 
@@ -69,18 +70,19 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def _deciding(content: Mapping[str, Any]) -> dict[str, Any]:
+def _deciding(content: Mapping[str, Any], revisions: Mapping[str, int]) -> dict[str, Any]:
     callbacks = {name: node for name, node in (content.get("callbacks") or {}).items() if node}
     model = {k: v for k, v in (content.get("model") or {}).items() if k not in BESIDE_A_MODEL}
     trainer = content.get("trainer") or {}
-    return {
-        **{key: _plain(content.get(key)) for key in PARTS},
-        "data": _plain(content.get("data")),
-        "model": _plain(model),
-        "metrics": _plain(content.get("metrics")),
-        "trainer": {key: _plain(trainer.get(key)) for key in OF_TRAINER},
-        "callbacks": {k: _plain(node) for k, node in callbacks.items() if _decides(node)},
+    chosen = {
+        **{key: content.get(key) for key in PARTS},
+        "data": content.get("data"),
+        "model": model,
+        "metrics": content.get("metrics"),
+        "trainer": {key: trainer.get(key) for key in OF_TRAINER},
+        "callbacks": {k: node for k, node in callbacks.items() if _decides(node)},
     }
+    return {key: _plain(value, revisions) for key, value in chosen.items()}
 
 
 def _decides(node: Mapping[str, Any]) -> bool:
@@ -88,22 +90,23 @@ def _decides(node: Mapping[str, Any]) -> bool:
     return not target.startswith(WATCHING) or target.startswith(DECIDING)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, revisions: Mapping[str, int]) -> Any:
     """The value without places, and with one spelling of each number: 20 is 20.0."""
     if isinstance(value, Mapping):
         left_out = _left_out(value)
-        plain = {str(key): _plain(one) for key, one in value.items() if key not in left_out}
-        return plain | _revision(str(value.get("_target_")))
+        kept = {str(key): one for key, one in value.items() if key not in left_out}
+        plain = {key: _plain(one, revisions) for key, one in kept.items()}
+        return plain | _revision(str(value.get("_target_")), revisions)
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(one, revisions) for one in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 
 
-def _revision(target: str) -> dict[str, float]:
+def _revision(target: str, revisions: Mapping[str, int]) -> dict[str, float]:
     """The entry for what a node names, where that has changed."""
-    found = [n for home, n in REVISIONS.items() if target.startswith(home)]
+    found = [n for home, n in revisions.items() if target.startswith(home)]
     return {REVISION: float(found[0])} if found else {}
 
 

@@ -22,7 +22,7 @@ KINDS: dict[str, Kinds] = {
     **dict.fromkeys(("budget_kimg", "seed"), NUMBER),
     **dict.fromkeys(("best", "last", "protocols", "sweep", "parameters", "hardware"), dict),
     **dict.fromkeys(("overrides", "log_tail"), list),
-    **dict.fromkeys(("versions", "numerics", "compile"), dict),
+    **dict.fromkeys(("versions", "revisions", "numerics", "compile"), dict),
 }
 
 

@@ -11,7 +11,7 @@ from gansweep.config.old_names import with_new_targets
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 from gansweep.records.find import existing_run
-from gansweep.records.plain_values import DamagedError
+from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.stored_yaml import yaml_text
 
@@ -64,3 +64,9 @@ def stored_settings(record: RunRecord) -> DictConfig:
         )
     check_foreign(content, str(path))
     return cfg
+
+
+def revisions_of(record: RunRecord) -> dict[str, int]:
+    """Of the networks, as of the version that began the run: none before these were written."""
+    found = mapping((record.result() or {}).get("revisions"))
+    return {home: n for home, n in found.items() if isinstance(n, int)}

@@ -21,7 +21,7 @@ from gansweep.errors import UserError
 from gansweep.records.address import address_of, deciding, still_holds
 from gansweep.records.find import find_records
 from gansweep.records.record import ENDED_WELL, RunRecord
-from gansweep.records.run_config import stored_settings
+from gansweep.records.run_config import revisions_of, stored_settings
 from gansweep.reproduce.table import Budget, Cell, Table
 from gansweep.search.listed import Point
 from gansweep.search.settings import Settings
@@ -189,7 +189,8 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
             continue
         try:
             settings = stored_settings(record)
-            address, before = address_of(settings), deciding(settings)
+            revisions = revisions_of(record)
+            address, before = address_of(settings, revisions), deciding(settings, revisions)
         except (UserError, OmegaConfBaseException):
             continue
         for run in candidates:
@@ -227,7 +228,7 @@ def _begun(run: PlannedRun, directory: Path) -> str | None:
         if status not in OPEN or not record.last.exists() or not _was_given(record, run):
             continue
         try:
-            before = deciding(stored_settings(record))
+            before = deciding(stored_settings(record), revisions_of(record))
         except (UserError, OmegaConfBaseException):
             continue
         if still_holds(before, run.planned.settings_with(run.seed)):

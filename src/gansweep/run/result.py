@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.judging.labels import assignments, seedless_label, settings_digest
 from gansweep.models.adversarial import Adversarial
+from gansweep.records.address import REVISIONS
 from gansweep.run.devices import numerics
 from gansweep.run.origin import hardware, now, origin
 from gansweep.terms.schedules import value_at
@@ -30,6 +31,7 @@ class Account:
     sweep: the sweep's facts about this run; None outside a sweep.
     overrides, config_dir: what its configuration was composed from; None if it is not known.
     images_before: images that the model had seen when this process started.
+    revisions: of the networks, as of the version that began the run.
     init: what the run took of another one's weights, as `begin_with` returns it.
     compile: what trainer.compile=auto found, as `compiling.decide` returns it.
     """
@@ -45,6 +47,7 @@ class Account:
     images_before: int = 0
     init: dict[str, Any] | None = None
     compile: dict[str, Any] | None = None
+    revisions: Mapping[str, int] = field(default_factory=lambda: dict(REVISIONS))
 
     def result(self, directory: Path, journal: Journal, status: str, reason: str) -> dict[str, Any]:
         """The current content of the result.json in the run's `directory`.
@@ -85,6 +88,7 @@ class Account:
             "overrides": list(self.overrides or ()),
             "started": self.started,
             "ended": now(),
+            "revisions": self.revisions,
             **origin(),
         }
         beside = {"init": self.init, "sweep": self.sweep, "compile": self.compile}

@@ -33,7 +33,7 @@ from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
 from gansweep.records.record import ENDED, ENDED_WELL, RunRecord, Source, claim_new, disk_error
-from gansweep.records.run_config import read_config
+from gansweep.records.run_config import read_config, revisions_of
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import (
     build_data,
@@ -229,6 +229,7 @@ class _Run:
             return None
         load_networks(self.model, checkpoint, self.data, record)
         self.account.images_before = self.model.images_seen
+        self.account.revisions = revisions_of(record)
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
