@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gansweep.config.compose import compose
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
+from gansweep.models.gan import GAN
 from gansweep.reproduce import cost
 from gansweep.reproduce.cost import Cost, estimate, measured, share_within
 from gansweep.reproduce.plan import PlannedCell, PlannedRun, planned, planned_cells, planned_runs
@@ -82,10 +84,30 @@ def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatc
     assert measured([small], 1, names.append) == {"GAN / ring": found} and len(names) == 1
 
 
+def test_what_the_first_samples_take_alone_is_not_counted_for_all_of_them(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,500 samples are scored, and 500 measured: the second the first took would be five."""
+    as_before, first = GAN.fakes, iter([1.0])
+
+    def fakes(self: GAN, batch: Batch, rng: torch.Generator) -> torch.Tensor:
+        until = time.process_time() + next(first, 0.0)
+        while time.process_time() < until:
+            pass
+        return as_before(self, batch, rng)
+
+    monkeypatch.setattr(GAN, "fakes", fakes)
+    table = load_table("unrolled_2d")
+    small = planned(table.cells[0], table, table.budget(None), lambda words: compose(words + TINY))
+    (found,) = measured([small], 1, lambda name: None).values()
+    assert next(first, None) is None, "it drew samples"
+    assert found.score_seconds is not None and found.score_seconds < 1
+
+
 def test_answers_for_held_out_samples_are_a_scoring_without_noise(own_cache: Path) -> None:
     table = load_table("sgan_labels")
     words = ["data=digits", "data.n_validation=100", "budget_kimg=1", "data.n_labels=100"]
-    cell = table.to_run("K + 1 classes, labels alone / 100")[0]
+    cell = table.to_run(["K + 1 classes, labels alone / 100"])[0]
     (found,) = measured(
         [planned(cell, table, table.budget(None), lambda given: compose(given + words))],
         1,

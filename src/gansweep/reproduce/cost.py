@@ -235,17 +235,26 @@ def _scoring(
                 return None, True
         n = min(panel.n_fake, SCORED)
         wanted = Conditions(data).draw(n, torch.Generator(), panel.balanced).to(device)
-        clock = _Clock(device)
-        with torch.no_grad():
-            made = module.fakes(wanted, torch.Generator())
-            if backbone is not None:
-                backbone.features(to_uint8(made).to(device))
-        seconds += clock.seconds() * panel.n_fake / n
+
+        def sample() -> None:
+            with torch.no_grad():
+                made = module.fakes(wanted, torch.Generator())
+                if backbone is not None:
+                    backbone.features(to_uint8(made).to(device))
+
+        seconds += _second_time(sample, device) * panel.n_fake / n
     n = HeldOut(data, panel.held_out, panel.n_held_out).count
     some = HeldOut(data, panel.held_out, min(n, SCORED))
+    held_out = _second_time(lambda: some.score(module.answers, device, backbone), device)
+    return seconds + held_out * n / max(1, some.count), bool(panel.measures)
+
+
+def _second_time(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of a repetition: what the first call prepares is done once in a scoring, too."""
+    work()
     clock = _Clock(device)
-    some.score(module.answers, device, backbone)
-    return seconds + clock.seconds() * n / max(1, some.count), bool(panel.measures)
+    work()
+    return clock.seconds()
 
 
 class _Clock:
