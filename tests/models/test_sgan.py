@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -216,16 +217,52 @@ def test_the_noisy_network_is_the_one_written_out_layer_by_layer() -> None:
     assert [name for name in learning if "scale" in name] == ["output.scale"]
 
 
-def test_layers_begin_with_outputs_of_variance_1_on_extreme_pixels() -> None:
-    torch.manual_seed(0)
-    network = noisy.Discriminator((1, 16, 16), widths=[400, 300, 200], input_noise=0.6,
-                                  hidden_noise=0.5)  # fmt: skip
-    pixels = torch.randint(0, 2, (500, 1, 16, 16)).float() * 2 - 1
-    spreads: list[float] = []
-    for module in network.hidden:
-        module.register_forward_hook(lambda m, i, out: spreads.append(out.std().item()))
-    network(pixels, noise=torch.randn(500, network.noise_width))
-    assert spreads == pytest.approx([1, 1, 1], abs=0.1)
+def test_the_first_weights_are_those_of_a_pass_over_samples_written_out() -> None:
+    """The initialisation of the authors' code in NumPy; one input is constant, as a border is."""
+    network = cast(noisy.Discriminator, noisy_game().discriminator)
+    rng = np.random.default_rng(0)
+    samples, noise = rng.normal(2, 3, (500, 3)), rng.normal(size=(500, 14))
+    h, expected = samples, []
+    for module, part in zip(
+        [*network.hidden, network.output],
+        (0.6 * noise[:, :3], 0.5 * noise[:, 3:9], 0.5 * noise[:, 9:]),
+        strict=True,
+    ):
+        v = module.weight.detach().numpy().astype(float)
+        outputs = (h + part) @ (v / np.sqrt((v**2).sum(1, keepdims=True))).T
+        mean = outputs.mean(0)
+        spread = np.sqrt(((outputs - mean) ** 2).mean(0))
+        expected.append((1 / spread, -mean / spread))
+        h = np.maximum((outputs - mean) / spread, 0)
+    network.begin_on(torch.tensor(samples).float(), torch.tensor(noise).float())
+    for module, (scale, bias) in zip([*network.hidden, network.output], expected, strict=True):
+        assert module.scale.flatten().tolist() == pytest.approx(scale.tolist(), rel=1e-4)
+        assert module.bias.tolist() == pytest.approx(bias.tolist(), rel=1e-4, abs=1e-4)
+
+
+def test_an_output_that_is_constant_keeps_its_scale() -> None:
+    layer = noisy.NormalizedLinear(2, 1)
+    layer.begin_on(torch.ones(5, 2))
+    assert layer.scale.item() == 1 and torch.equal(layer(torch.ones(1, 2)), torch.zeros(1, 1))
+
+
+def test_a_run_begins_with_layers_whose_outputs_have_the_variance_1() -> None:
+    cfg = compose(["experiment=digits_sgan_feature_matching"])
+    data = build_data(cfg)
+    model = cast(FeatureMatchingSGAN, build_model(cfg, data))
+    model.begin_on(data)
+    spreads: list[Tensor] = []
+    layers = [*model.discriminator.hidden, model.discriminator.output]
+    for module in layers:
+        module.register_forward_hook(lambda m, i, out: spreads.append(torch.stack(
+            [out.mean(0), out.std(0)])))  # fmt: skip
+    images = torch.cat([batch.images for batch in data.batches("train")])
+    noise = torch.randn(len(images), model.noise_width, generator=torch.Generator().manual_seed(1))
+    model.discriminator(images, noise=noise)
+    assert len(spreads) == 4
+    for mean, spread in spreads:
+        torch.testing.assert_close(mean, torch.zeros_like(mean), atol=0.25, rtol=0)
+        torch.testing.assert_close(spread, torch.ones_like(spread), atol=0.2, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,14 +1,14 @@
 """Fully connected networks for learning from few labels: weight-normalised, with noise inside.
 
 Source: Salimans et al. 2016, arXiv:1606.03498, Section 5.1, and the code for MNIST (widths,
-noise, generator). Departures: images are in [-1, 1], in the code in [0, 1], so the noise
-on them is twice the code's; the discriminator's weights begin at the scale that the code's
-initialisation by a batch of data expects, because networks here are built before data are read.
+noise, first weights, generator). Departures: images are in [-1, 1], in the code in [0, 1], so the
+noise on them is twice the code's; the generator's batch normalisation has a gain.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization
 
 WEIGHT_SPREAD = 0.1
+LEAST_SPREAD = 1e-6  # below it an output is constant
 
 
 class NormalizedLinear(nn.Module):
@@ -28,16 +29,28 @@ class NormalizedLinear(nn.Module):
     Source: Salimans & Kingma 2016, arXiv:1602.07868, Eq. 2.
     """
 
-    def __init__(
-        self, n_in: int, n_out: int, *, scale: float = 1.0, learn_scale: bool = False
-    ) -> None:
+    def __init__(self, n_in: int, n_out: int, *, learn_scale: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in) * WEIGHT_SPREAD)
         self.bias = nn.Parameter(torch.zeros(n_out))
-        self.scale = nn.Parameter(torch.full((n_out, 1), scale), requires_grad=learn_scale)
+        self.scale = nn.Parameter(torch.ones(n_out, 1), requires_grad=learn_scale)
 
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(features, self.scale * F.normalize(self.weight, dim=1), self.bias)
+
+    @torch.no_grad()
+    def begin_on(self, features: Tensor) -> Tensor:
+        """Set scales and biases with which each output has the mean 0 and the variance 1 over
+        these features, (N, n_in), and return the outputs. One that is constant keeps its scale.
+
+        Source: Salimans & Kingma 2016, Section 3.
+        """
+        outputs = F.linear(features, F.normalize(self.weight, dim=1))
+        spread, mean = torch.std_mean(outputs, 0, correction=0)
+        spread = torch.where(spread > LEAST_SPREAD, spread, 1.0)
+        self.scale.copy_(1 / spread[:, None])
+        self.bias.copy_(-mean / spread)
+        return (outputs - mean) / spread
 
 
 class NormalizedClassLogits(NormalizedLinear):
@@ -69,6 +82,9 @@ class Generator(nn.Module):
             layers += [normalization(norm, n_out, spatial=False), nn.Softplus()]
         self.hidden = nn.Sequential(*layers)
         self.output = NormalizedLinear(widths[-1], math.prod(self.sample_shape), learn_scale=True)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear | NormalizedLinear):
+                nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, latents: Tensor) -> Tensor:
         samples = self.output(self.hidden(latents))
@@ -98,18 +114,26 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [math.prod(sample_shape), *widths]
-        # A rectified standard normal number has the mean square 1/2, a pixel 1 at most: so each
-        # layer begins with outputs of variance 1, as after the code's pass over a batch of data.
-        squares = [1 + input_noise**2] + [0.5 + hidden_noise**2] * (len(widths) - 1)
         self.hidden = nn.ModuleList(
-            NormalizedLinear(n_in, n_out, scale=square**-0.5)
-            for (n_in, n_out), square in zip(pairwise(sizes), squares, strict=True)
+            NormalizedLinear(n_in, n_out) for n_in, n_out in pairwise(sizes)
         )
         self.sizes = sizes
         self.spreads = [input_noise] + [hidden_noise] * len(widths)
         self.noise_width = sum(sizes)
         self.n_features = widths[-1]
         self.output = head(self.n_features, n_classes)
+
+    @torch.no_grad()
+    def begin_on(self, samples: Tensor, noise: Tensor) -> None:
+        """Set scales and biases by a pass of training samples, (N, C, H, W) or (N, D), with noise,
+        (N, noise_width): each layer's outputs begin with the mean 0 and the variance 1.
+        """
+        features = samples.flatten(1)
+        *parts, last = self._parts(noise)
+        for layer, part in zip(self.hidden, parts, strict=True):
+            features = F.relu(cast(NormalizedLinear, layer).begin_on(features + part))
+        if isinstance(self.output, NormalizedLinear):
+            self.output.begin_on(features + last)
 
     def features(self, samples: Tensor, noise: Tensor | None = None) -> Tensor:
         """(N, n_features): the last hidden layer, before its own noise.
@@ -128,9 +152,13 @@ class Discriminator(nn.Module):
         """The features, and the noise with which the head meets them."""
         if noise is None:
             noise = samples.new_zeros(len(samples), self.noise_width)
-        drawn = noise.split(self.sizes, dim=1)
-        parts = [spread * part for spread, part in zip(self.spreads, drawn, strict=True)]
+        *parts, last = self._parts(noise)
         features = samples.flatten(1)
-        for layer, part in zip(self.hidden, parts, strict=False):
+        for layer, part in zip(self.hidden, parts, strict=True):
             features = F.relu(layer(features + part))
-        return features, parts[-1]
+        return features, last
+
+    def _parts(self, noise: Tensor) -> list[Tensor]:
+        """The noise on the samples and on each hidden output."""
+        drawn = noise.split(self.sizes, dim=1)
+        return [spread * part for spread, part in zip(self.spreads, drawn, strict=True)]

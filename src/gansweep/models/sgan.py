@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from gansweep.config.ranges import Count, Weight
 from gansweep.data.batch import Batch
+from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.layers.heads import ClassLogits
 from gansweep.layers.noisy import NormalizedClassLogits
@@ -31,6 +32,7 @@ from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import NonSaturating
 
 Head = Callable[[int, int], nn.Module]
+SAMPLES_TO_BEGIN = 500  # as in the authors' code
 
 
 class SGAN(GAN):
@@ -125,7 +127,8 @@ class FeatureMatchingSGAN(SGAN):
     or absolute difference ("absolute", their code for CIFAR-10). Departure: both players see the
     same real images, where the code draws others for the generator.
     discriminator: a network with `features`. If it has a `noise_width`, it takes that many standard
-        normal numbers for each sample in training.
+        normal numbers for each sample in training. If it has a `begin_on`, some samples set its
+        first weights.
     """
 
     never_takes = SGAN.never_takes | {"penalties", "augment", "ada"}
@@ -151,6 +154,15 @@ class FeatureMatchingSGAN(SGAN):
         self.sliceable = False  # it compares means over the batch
         self.matching = matching
         self.noise_width: int = getattr(self.discriminator, "noise_width", 0)
+
+    def begin_on(self, data: DataSource) -> None:
+        """The discriminator's scales begin by a pass of training samples, if it has a `begin_on`;
+        samples and noise are the same for every seed."""
+        begin_on = getattr(self.discriminator, "begin_on", None)
+        if begin_on is not None:
+            parts = [batch.images for batch in data.batches("train", SAMPLES_TO_BEGIN)]
+            samples, rng = torch.cat(parts), torch.Generator().manual_seed(0)
+            begin_on(samples, torch.randn(len(samples), self.noise_width, generator=rng))
 
     def realness(self, logits: Tensor) -> Tensor:
         """(N,): log Z."""

@@ -25,7 +25,10 @@ BESIDE_A_MODEL = ("tiny", "search", "changeable", "batch_size")
 OF_TRAINER = ("precision",)
 REVISION = "_revision_"
 # what trains another network under the same options since: where it is -> how often it changed
-REVISIONS = {"gansweep.layers.r3.": 1}  # the filter of its resampling
+REVISIONS = {
+    "gansweep.layers.r3.": 1,  # the filter of its resampling
+    "gansweep.layers.noisy.": 1,  # the first weights
+}
 WATCHING = "gansweep.callbacks."  # where callbacks stand that only watch, but for these:
 DECIDING = (f"{WATCHING}quality.", f"{WATCHING}game_at_rest.", f"{WATCHING}stop_")
 
