@@ -82,6 +82,11 @@ def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatc
     assert found.score_seconds is not None and 0 < found.step_seconds < 1
     assert 0 < found.score_seconds < 1
     assert measured([small], 1, names.append) == {"GAN / ring": found} and len(names) == 1
+    small.cfg.trainer.threads = 1  # of each run, whatever it could have
+    assert measured([small], 2, names.append) == {"GAN / ring": found} and len(names) == 1
+    small.cfg.trainer.threads = 2
+    measured([small], 1, names.append)
+    assert len(names) == 2
 
 
 def test_what_the_first_samples_take_alone_is_not_counted_for_all_of_them(

@@ -62,14 +62,16 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "own")
 
 
-def trained(small: str, directory: Path, status: str = "finished", seed: int = 0) -> None:
-    """Write the record of a run of the first cell, as `gansweep train` would."""
+def trained(
+    small: str, directory: Path, status: str = "finished", seed: int = 0, row: str = "GAN"
+) -> None:
+    """Write the record of a run of the row's cell, as `gansweep train` would."""
     from omegaconf import OmegaConf, open_dict
 
     from gansweep.config.environment import without_secrets
 
     table = load_table("small", small)
-    (one, *_) = planned_cells(table, table.budget(None), compose)
+    (one,) = planned_cells(table, table.budget(None), compose, [row])
     with open_dict(one.cfg):
         one.cfg.seed = seed
     record = RunRecord.create(directory, OmegaConf.to_yaml(without_secrets(one.cfg)))
@@ -151,6 +153,49 @@ def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, s
     words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
     assert "budget share-0.5: 0.5" in command(*words, "--minutes", f"{0.05 / 60}").out
     assert "budget paper: all" in command(*words, "--minutes", "1").out
+
+
+def test_minutes_are_those_of_a_largest_budget_of_a_part(command: Command, small: str) -> None:
+    """Half of the table's images: two runs of 20 ms."""
+    path = Path(small) / "reproduce" / "small.yaml"
+    part = {"half": {"share": 0.5, "shows": "order"}}
+    path.write_text(yaml.safe_dump({**SMALL, "budgets": part}, sort_keys=False))
+    words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
+    assert "budget half: 0.5 of" in command(*words, "--minutes", f"{0.05 / 60}").out
+    assert "budget share-0.25: 0.25 of" in command(*words, "--minutes", f"{0.03 / 60}").out
+
+
+def test_whole_runs_are_dealt_out(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three runs of 40 s on two workers."""
+    monkeypatch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(1.0, 1000, 0.0, False))
+    words = ("reproduce", "small", "--config-dir", small, "--dry-run", "--only", "GAN")
+    shown = command(*words, "--seeds", "3", "workers=2").out
+    assert "2 min 00 s of one worker" in shown and "about 1 min 20 s with 2 workers" in shown
+
+
+def test_what_was_trained_is_kept_where_a_file_cannot_be_written(
+    command: Command, small: str, tmp_path: Path
+) -> None:
+    for k, row in enumerate(("GAN", "R1")):
+        trained(small, Path("runs") / "anywhere" / f"run-{k}", row=row)
+    words = ("reproduce", "small", "--config-dir", small, "--csv")
+    command(*words, "none/x.csv").is_refused_with("--csv none/x.csv: the folder none does not")
+    assert not Path("results").exists()
+    (tmp_path / "folder").mkdir()
+    refused = command(*words, str(tmp_path / "folder"))
+    assert refused.code == 2 and "cannot be written to" in refused.err
+    assert Path("results/small.json").exists() and "0.0001 (1)" in refused.out
+
+
+def test_a_page_that_cannot_be_written_is_no_traceback(command: Command, small: str) -> None:
+    for k, row in enumerate(("GAN", "R1")):
+        trained(small, Path("runs") / "anywhere" / f"run-{k}", row=row)
+    assert command("reproduce", "small", "--config-dir", small).code == 0
+    words = ("reproduce", "small", "--config-dir", small, "runs_dir=/proc/nope")
+    refused = command(*words)
+    assert refused.code == 2 and "Choose another place with runs_dir=." in refused.err
 
 
 def test_what_train_has_run_does_not_run_again(command: Command, small: str) -> None:
@@ -305,6 +350,8 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["dirac_gan", "--show", "--only", "GAN"], ["--show is of the whole table"]),
         (["dirac_gan", "--badge", "--seeds", "2"], ["--badge is of the whole table"]),
         (["dirac_gan", "--dry-run", "--csv", "a.csv"], ["Use --show --csv a.csv"]),
+        (["dirac_gan", "--csv", "-"], ["--csv -: one table alone", "Use --show --csv -."]),
+        (["dirac_gan", "--show", "--csv", "-", "--latex", "-"], ["--csv - and --latex -: one"]),
         (["dirac_gan", "--verify", "--latex", "a"], ["--verify prints no table"]),
         (["dirac_gan", "--dryrun"], ["no flag '--dryrun'"]),
         (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),

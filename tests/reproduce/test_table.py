@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from gansweep.config.compose import compose
 from gansweep.errors import UserError
+from gansweep.reproduce.plan import planned_cells
 from gansweep.reproduce.table_file import load_table, table_names
 
 GOOD: dict[str, Any] = {
@@ -100,6 +102,10 @@ def test_a_score_of_ones_own_says_which_way_is_better(tmp_path: Path) -> None:
         ("settings.ring.most", {"modes": 0}, "settings.ring.most"),
         ("budgets.small.shows", "digits", "reproduces no digits"),
         ("budgets.small.share", 2, "budgets.small.share=2 is not"),
+        ("budgets", {"1/10": {"share": 0.1, "shows": "order"}}, "budgets.1/10: its page is named"),
+        ("settings.ring", {"title": "toy"}, None),
+        ("settings.toy", {"title": "ring"}, "settings.ring and settings.toy have one title"),
+        ("rows.GAN.cells.ring.published", {"modes": math.nan}, "no figure"),
         ("budgets.small.seeds", 0, "budgets.small.seeds=0 is not"),
         ("departures", [{"what": "less"}], r"departures\[0\] needs what: and why:"),
     ],
@@ -147,6 +153,24 @@ def test_a_cell_that_nothing_describes_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mine.yaml cannot be read"):
         load_table("mine", write(tmp_path, text))
+
+
+def test_a_share_is_one_of_the_largest_budget(tmp_path: Path) -> None:
+    """As --minutes has it, whose budget is found again by its name."""
+    full = {"overrides": ["model.n_critic=2"], "share": 0.5, "shows": "order"}
+    budgets = {"small": {"share": 0.1, "shows": "order"}, "half": full}
+    table = load_table("mine", write(tmp_path, changed("budgets", budgets)))
+    assert table.largest.name == "half"
+    assert table.budget("share-0.25").overrides == ("model.n_critic=2",)
+
+
+def test_two_cells_of_the_same_run_are_refused(tmp_path: Path) -> None:
+    """As the default beside an option that says the default."""
+    table = load_table("mine", write(tmp_path, changed("rows.ALI", {
+        "overrides": ["model=gan", "model.packing=1"], "cells": {"ring": {}},
+    })))  # fmt: skip
+    with pytest.raises(UserError, match="mine: 'GAN / ring' and 'ALI / ring' are the same run"):
+        planned_cells(table, table.budget(None), compose)
 
 
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ again; Ctrl-C saves and stops, and the same command continues.
   --dry-run        only print cells, runs, measured hours and disk
   --show           only print what there is so far, while others run
   --verify         score the stored checkpoints again, and compare
-  --csv FILE       write the table as CSV; "-" is the terminal
+  --csv FILE       write the table as CSV; with --show "-" is the terminal
   --latex FILE     write it as a booktabs table
   --badge          print its badge, a line of Markdown
   --config-dir DIR also search DIR/reproduce/ for tables of your own
@@ -80,6 +80,12 @@ def _refuse_unused(options: argparse.Namespace) -> None:
                     f"--{flag} is of the whole table, and --{given} says what is trained: leave "
                     "one of them out."
                 )
+    printed = [flag for flag in FILES if getattr(options, flag.strip("-")) == "-"]
+    if printed and (not options.show or len(printed) > 1):
+        raise UserError(
+            f"{' and '.join(f'{flag} -' for flag in printed)}: one table alone can be printed, and "
+            f"nothing else with it. Use --show {printed[0]} -."
+        )
     for flag in ("dry_run", "verify", "badge"):
         for file in ("csv", "latex"):
             if getattr(options, flag) and getattr(options, file):

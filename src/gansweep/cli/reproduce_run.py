@@ -6,6 +6,7 @@ import argparse
 import shlex
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from gansweep.cli.report import write_text
 from gansweep.cli.reproduction import Reproduction, plain
@@ -19,6 +20,7 @@ from gansweep.errors import UserError, folded, tell, terminal_width, visible
 from gansweep.records.notation import aligned, duration, listing, plural
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost, page, plan, results, scoring, tables
+from gansweep.reproduce.judged import Judged
 from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.reproduce.words import sentences
 from gansweep.search.settings import Settings
@@ -55,6 +57,7 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         return _show(one, options, save=False)
     if options.verify:
         return _verify(one)
+    _refuse_missing_folders(options)
     to_do = one.to_do()
     if to_do and not options.dry_run:
         worker_files.refuse_second(one.directory, "runs_dir=")
@@ -75,6 +78,16 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         raise
     _show(one, options, save=True)
     return 1 if _failed(one) or _lost(one) else 0
+
+
+def _refuse_missing_folders(options: argparse.Namespace) -> None:
+    """Raises: UserError for a file that could not be written in the end."""
+    for flag, target in (("--csv", options.csv), ("--latex", options.latex)):
+        if target is not None and not Path(target).parent.is_dir():
+            raise UserError(
+                f"{flag} {target}: the folder {Path(target).parent} does not exist. Make it, or "
+                "choose another file."
+            )
 
 
 def _refuse_part_of_jobs(one: Reproduction, settings: Settings) -> None:
@@ -190,38 +203,50 @@ def _announce_costs(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None
     print("\n".join(f"  {line}" for line in aligned(rows, range(1, 5), width=terminal_width())))
     total = cost.estimate(to_do, costs, seeds)
     each = total.training + total.scoring
+    runs = [cost.estimate([run], costs, seeds) for run in to_do]
+    lasting = [run.training + run.scoring for run in runs]
     lacking = "" if total.complete else ", without scoring, whose weights are not here"
     print(
         f"to run: {plural(total.runs, 'run')}, {duration(each)} of one worker{lacking},\n"
-        f"about {duration(each / workers)} with {plural(workers, 'worker')}; "
+        f"about {duration(cost.busy(workers, lasting))} with {plural(workers, 'worker')}; "
         f"{total.disk_bytes / 2**20:.0f} MiB of disk"
     )
 
 
 def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
-    """Print the table as far as it is there, and store it."""
+    """Print the table as far as it is there, and store it: first what is the project's own, then
+    the files that were asked for."""
     stored = one.stored(score=save)
     found = one.judged(stored)
     if options.badge:
         print(tables.badge(found))
         return 0
+    if "-" not in (options.csv, options.latex):  # else another program reads what is printed
+        print()
+        print(visible(tables.text_table(found, terminal_width())))
+        print(f"* the paper's rule. {tables.FOOT}.\n")
+        for line in sentences(found):
+            print(visible(folded(line, terminal_width())))
+    if save and found.n:
+        _save(one, found, stored)
     for target, text in ((options.csv, tables.csv_table), (options.latex, tables.latex_table)):
         if target:
             write_text(target, text(found), "")
-    if options.show and "-" in (options.csv, options.latex):
-        return 0  # for another program to read
-    print()
-    print(visible(tables.text_table(found, terminal_width())))
-    print(f"* the paper's rule. {tables.FOOT}.\n")
-    for line in sentences(found):
-        print(visible(folded(line, terminal_width())))
-    if save and found.n:
-        if results.save_results(one.path, one.table, stored, one.configs()):
-            print(f"wrote {one.path}")
-        print(f"wrote {page.write_table(found, stored, one.directory)}")
-        if any(one.directory.glob("*/result.json")):
-            print(f"next: gansweep report {shlex.quote(str(one.directory))}")
     return 0
+
+
+def _save(one: Reproduction, found: Judged, stored: Sequence[results.StoredRun]) -> None:
+    if results.save_results(one.path, one.table, stored, one.configs()):
+        print(f"wrote {one.path}")
+    try:
+        print(f"wrote {page.write_table(found, stored, one.directory)}")
+    except OSError as error:
+        raise UserError(
+            f"The page of the table cannot be written into {one.directory} ({error.strerror}). "
+            "Choose another place with runs_dir=."
+        ) from error
+    if any(one.directory.glob("*/result.json")):
+        print(f"next: gansweep report {shlex.quote(str(one.directory))}")
 
 
 def _verify(one: Reproduction) -> int:
@@ -247,7 +272,7 @@ def _verify(one: Reproduction) -> int:
             for line in scoring.differences(record, before, one.table.evaluation):
                 differing += 1
                 print(f"{run.key}: {line}")
-        except UserError as error:
+        except (UserError, ValueError) as error:
             failed += 1
             tell(f"gansweep: {run.key} was not scored: {error}")
         else:

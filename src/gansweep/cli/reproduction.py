@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ class Reproduction:
     def _plan(self, options: argparse.Namespace) -> None:
         """The cells and runs under the budget, or under as much of it as --minutes allows."""
         if options.minutes is not None:
-            self.budget = max(self.table.budgets.values(), key=lambda one: one.share)
+            self.budget = self.table.largest
         self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
         self.runs = plan.planned_runs(self.cells, self.seeds)
         if options.minutes is not None:
@@ -80,8 +79,7 @@ class Reproduction:
         seeds = self.table.evaluation_seeds
         share = cost.share_within(minutes, workers, self.runs, costs, seeds)
         if share < 1:
-            shorter = self.table.budget(f"share-{share:.10f}".rstrip("0"))
-            self.budget = replace(shorter, overrides=self.budget.overrides)
+            self.budget = self.table.budget(f"share-{share * self.budget.share:.10f}".rstrip("0"))
             self.cells = plan.planned_cells(self.table, self.budget, self._compose, only)
             self.runs = plan.planned_runs(self.cells, self.seeds)
 

@@ -7,7 +7,7 @@ import heapq
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +105,14 @@ def estimate(runs: Sequence[PlannedRun], costs: dict[str, Cost], seeds: int) -> 
     )
 
 
+def busy(workers: int, seconds: Iterable[float]) -> float:
+    """Seconds until the last of the workers is free, which take the runs one after the other."""
+    ends = [0.0] * workers
+    for one in seconds:
+        heapq.heapreplace(ends, ends[0] + one)
+    return max(ends)
+
+
 def share_within(
     minutes: float,
     workers: int,
@@ -113,18 +121,14 @@ def share_within(
     seeds: int,
 ) -> float:
     """The largest share of these runs' steps that ends within so many minutes: 1, or a power of a
-    half. The workers take the runs one after the other. What scoring takes is the same for every
-    share.
+    half. What scoring takes is the same for every share.
 
     Raises: UserError if scoring alone takes longer.
     """
     each = [estimate([run], costs, seeds) for run in runs]
 
     def takes(share: float) -> float:
-        ends = [0.0] * workers
-        for one in each:
-            heapq.heapreplace(ends, ends[0] + one.training * share + one.scoring)
-        return max(ends)
+        return busy(workers, [one.training * share + one.scoring for one in each])
 
     if takes(0) >= 60 * minutes:
         raise UserError(
@@ -138,7 +142,7 @@ def share_within(
 
 
 def _place(one: PlannedCell, threads: int) -> Path:
-    accelerator = str(one.cfg.trainer.accelerator)
+    accelerator, threads = str(one.cfg.trainer.accelerator), one.cfg.trainer.threads or threads
     machine = f"{os.uname().nodename}-{accelerator}-{threads}-{__version__}"
     return cache_dir() / "step_seconds" / f"{one.step}-{machine}.json"
 

@@ -23,7 +23,7 @@ from gansweep.reproduce.results import StoredRun, rank
 from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
 
 UNSCORED = (*LOST, FAILED)
-STRENGTH = ("cannot tell", "trend", "same", "opposite")  # of an order's verdict, ascending
+STRENGTH = ("cannot tell", "trend", "same")  # of a verdict for an order, ascending
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _column(
     """rows: (place, runs, row), by place; those without runs are left out.
 
     Runs that could not be scored may be anywhere: the test is made with all of them above and with
-    all below, and the weaker verdict holds.
+    all below. The weaker verdict holds, and none where one test finds the opposite order alone.
     """
     tests = []
     for elsewhere in (-math.inf, math.inf):
@@ -236,7 +236,14 @@ def _column(
             return None
         places, names = tuple(place for place, *_ in groups), tuple(row for *_, row in groups)
         tests.append(ColumnOrder(setting, score, names, places, order))
-    return min(tests, key=lambda one: STRENGTH.index(one.order.verdict))
+    opposite = [one for one in tests if one.order.verdict == "opposite"]
+    if len(opposite) == 1:
+        return replace(opposite[0], order=replace(opposite[0].order, verdict="cannot tell"))
+    return opposite[0] if opposite else min(tests, key=_strength)
+
+
+def _strength(one: ColumnOrder) -> int:
+    return STRENGTH.index(one.order.verdict)
 
 
 def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:

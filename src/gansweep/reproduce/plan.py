@@ -31,7 +31,7 @@ LOST, FAILED = ("diverged", "collapsed"), "failed"
 ENDED = (*ENDED_WELL, *LOST)  # what a training can lead to; a bug is none of it
 OPEN = ("running", "interrupted")  # a training that its last checkpoint continues
 PERIODIC = ("quality", "samples", "neighbours")  # callbacks that act as often as a table says
-SEEDED = re.compile(r"-s(\d+)-[0-9a-f]{8}$")  # how the name of a run's directory ends
+SEEDED = re.compile(r"\bs(\d+)-[0-9a-f]{8}$")  # how the name of a run's directory ends
 Compose = Callable[[list[str]], Any]
 
 
@@ -98,8 +98,8 @@ class PlannedRun:
     def place(self) -> str:
         """Row, setting and seed, as its directory begins."""
         cell = self.planned.cell
-        words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_.") for w in _places(cell))
-        return f"{words}-s{self.seed}-"
+        words = [re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_.") for w in _places(cell)]
+        return "-".join([*filter(None, words), f"s{self.seed}", ""])
 
     @property
     def key(self) -> str:
@@ -131,9 +131,19 @@ def planned_cells(
 ) -> list[PlannedCell]:
     """The cells that are run, composed under the budget.
 
-    Raises: UserError naming the cell whose options do not fit, or the name in `only`.
+    Raises: UserError naming the cell whose options do not fit, two cells that are the same run, or
+        the name in `only`.
     """
-    return [planned(cell, table, budget, compose) for cell in table.to_run(only)]
+    found: dict[str, PlannedCell] = {}
+    for cell in table.to_run(only):
+        one = planned(cell, table, budget, compose)
+        other = found.setdefault(one.address(0), one)
+        if other is not one:
+            raise UserError(
+                f"{table.name}: '{other.cell.name}' and '{cell.name}' are the same run, for their "
+                "options mean the same. Remove one of them, or change its options."
+            )
+    return list(found.values())
 
 
 def planned(cell: Cell, table: Table, budget: Budget, compose: Compose) -> PlannedCell:

@@ -190,4 +190,9 @@ class Table:
                 "of its images, as in --budget share-0.25."
             )
         shows: Shows = "order" if first.shows == "digits" else first.shows
-        return Budget(name, float(share[1]), first.seeds, shows)
+        return Budget(name, float(share[1]), first.seeds, shows, "", self.largest.overrides)
+
+    @property
+    def largest(self) -> Budget:
+        """The budget of most images, of which a share is a part."""
+        return max(self.budgets.values(), key=lambda one: one.share)

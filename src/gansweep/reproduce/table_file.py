@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -28,6 +30,7 @@ from gansweep.reproduce.table import (
 HOME = "gansweep.reproduce.table_file"
 SCORES = tuple(dict.fromkeys((*DIRECTIONS, *QUICK, *ON_REQUEST, *CHOSEN_BY, *HELD_OUT, *GAME)))
 Seeds = Annotated[int, Range(1, 1_000)]
+BUDGET_NAME = re.compile(r"\w[\w.-]*")
 
 
 class ScoreOptions(TypedDict):
@@ -146,6 +149,7 @@ def _table(name: str, content: Mapping[str, Any]) -> Table:
     published = {"error": "none", "runs": None, **(content.get("published") or {})}
     scores = {k: _score(k, node) for k, node in _nodes("scores", content["scores"], ScoreOptions)}
     settings = dict(_nodes("settings", content["settings"], SettingOptions))
+    _refuse_equal_titles(settings)
     rows = dict(_nodes("rows", content["rows"], RowOptions))
     shared = content.get("overrides") or []
     cells = [c for row, node in rows.items() for c in _cells(row, node, settings, scores, shared)]
@@ -245,7 +249,7 @@ def _figures(where: str, content: Any, scores: Mapping[str, Score]) -> dict[str,
     for name, figure in content.items():
         numbers = figure if isinstance(figure, list) else [figure]
         is_number = [isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers]
-        if len(numbers) not in (1, 2) or not all(is_number):
+        if len(numbers) not in (1, 2) or not (all(is_number) and all(map(math.isfinite, numbers))):
             raise UserError(
                 f"{where}.published.{name}={figure} is no figure: give VALUE, or [VALUE, ERROR]."
             )
@@ -270,7 +274,22 @@ def _refuse_unused(settings: Mapping[str, Any], cells: list[Cell]) -> None:
         raise UserError(f"settings.{unused[0]} is in no row: remove it, or give a row its cell.")
 
 
+def _refuse_equal_titles(settings: Mapping[str, Mapping[str, Any]]) -> None:
+    found: dict[str, str] = {}
+    for key, node in settings.items():
+        other = found.setdefault(str(node.get("title", key)), key)
+        if other != key:
+            raise UserError(
+                f"settings.{other} and settings.{key} have one title, so that nobody can tell them "
+                "apart: give each its own."
+            )
+
+
 def _budget(name: str, node: Mapping[str, Any]) -> Budget:
+    if not BUDGET_NAME.fullmatch(name):
+        raise UserError(
+            f"budgets.{name}: its page is named after it. Use letters, digits, '.', '-' and '_'."
+        )
     share, shows = float(node.get("share", 1.0)), node.get("shows", "digits")
     if share < 1 and shows == "digits":
         raise UserError(

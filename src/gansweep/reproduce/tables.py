@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 from gansweep.judging.agreement import Spread
 from gansweep.records.notation import aligned, plural
@@ -78,7 +79,9 @@ def published_text(figure: Published | None, score: Score, table: Table) -> str:
 
 
 def _decimals(value: float) -> int:
-    return len(f"{value:.10g}".partition(".")[2])
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "published figures are finite"
+    return max(0, -exponent)
 
 
 def spread_text(spread: Spread | None, score: Score) -> str:
@@ -164,7 +167,9 @@ def badge_words(found: Judged) -> str:
     parts = []
     if tested:
         agree, differ = tested.count("agrees"), tested.count("differs")
-        parts.append(f"{agree} of {plural(len(tested), 'figure')} agree, {differ} differ")
+        undecided = len(tested) - agree - differ
+        rest = f", {undecided} not decided" if undecided else ""
+        parts.append(f"{agree} of {plural(len(tested), 'figure')} agree, {differ} differ{rest}")
     if found.orders and found.budget.shows in ("digits", "order"):
         verdicts = [one.order.verdict for one in found.orders]
         same, opposite = verdicts.count("same"), verdicts.count("opposite")
@@ -176,7 +181,12 @@ def badge_words(found: Judged) -> str:
     return "; ".join(parts) or "shown beside, without a verdict"
 
 
-LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "–": "--", "*": "$^*$"}
+LATEX = {
+    **{c: rf"\{c}" for c in "&%_#${}"},
+    **{"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"},
+    **{"<": "$<$", ">": "$>$", "±": r"$\pm$", "–": "--", "*": "$^*$"},
+    "[": "{[}",  # behind the end of a line it would begin an option
+}
 
 
 def latex_table(found: Judged) -> str:
@@ -188,7 +198,7 @@ def latex_table(found: Judged) -> str:
     body = [line(row) for row in rows_of(found)]
     return "\n".join(
         [
-            f"% {found.table.citation}; budget {found.budget.name}",
+            f"% {' '.join(found.table.citation.split())}; budget {found.budget.name}",
             r"\begin{tabular}{" + "l" * len(HEADS) + "}",
             r"\toprule",
             line(heads(found.table)),

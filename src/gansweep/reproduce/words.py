@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -40,7 +41,10 @@ def sentences(found: Judged) -> list[str]:
     if budget.shows in ("digits", "order"):
         lines += [_order(one, found) for one in found.orders]
         if len(found.orders) > 1:
-            lines.append("Each order is tested at 5 %, without correction for their number.")
+            lines.append(
+                "Each order is tested at 5 % in either direction, without correction for their "
+                "number."
+            )
     lines += [
         f"{score.score}, {table.settings[setting]}: measured under {len(score.groups)} protocols, "
         f"which differ in {listing(score.differing, 'and')}; these values do not belong beside "
@@ -110,18 +114,36 @@ def _why_untested(one: CellScore, found: Judged) -> str:
 
 def _exactly(exact: list[CellScore]) -> str:
     """About figures that were calculated: how many of ours are as near as they must be."""
-    far = [one for one in exact if one.agreement and one.agreement.verdict != "agrees"]
+    names = {
+        verdict: [f"{o.cell.name} ({o.score.title})" for o in exact if _verdict(o) == verdict]
+        for verdict in ("agrees", "differs", "cannot tell")
+    }
     text = (
-        f"{len(exact) - len(far)} of {plural(len(exact), 'figure')} agree with the calculated ones "
+        f"{len(names['agrees'])} of {plural(len(exact), 'figure')} agree with the calculated ones "
         "within their tolerance"
     )
-    differences = [(abs(o.agreement.difference), o) for o in exact if o.last and o.agreement]
+    differences = [
+        (abs(o.agreement.difference), o)
+        for o in exact
+        if o.agreement and not math.isnan(o.agreement.difference)
+    ]
     if differences:
         largest, worst = max(differences, key=lambda pair: pair[0])
         where = f"{worst.cell.name}, {worst.score.title}"
         text += f"; the largest difference is {largest:.1e} ({where})"
-    names = listing([f"{one.cell.name} ({one.score.title})" for one in far], "and")
-    return f"{text}. Not in agreement: {names}." if far else f"{text}."
+    text += "."
+    if names["differs"]:
+        text += f" Not in agreement: {listing(names['differs'], 'and')}."
+    if names["cannot tell"]:
+        text += (
+            " Not tested, for runs without a score or several protocols: "
+            f"{listing(names['cannot tell'], 'and')}."
+        )
+    return text
+
+
+def _verdict(one: CellScore) -> str | None:
+    return None if one.agreement is None else one.agreement.verdict
 
 
 def _equivalence(one: Equivalence) -> str:
