@@ -56,7 +56,7 @@ def test_runs_and_sweeps_are_listed_newest_first(shelf: Path, command: Command) 
     done = command("ls")
     assert done.code == 0, done
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[0] == ["status", "age", "kimg", "objective", "seeds", "model"]
+    assert rows[0] == ["status", "age", "kimg", "objective", "seed", "model"]
     assert rows[1][:2] == ["runs/digits/killed", "killed"] and rows[1][-2:] == ["0", "dcgan"]
     assert " ".join(rows[2]) == "its process has ended without a result"
     assert rows[3] == ["runs/digits/dcgan-001", "failed", "3", "min", "1/80", "12.5", "0", "dcgan"]
@@ -80,7 +80,7 @@ def test_trials_say_in_what_those_of_a_model_differ(shelf: Path) -> None:
     lines = Shelf([shelf / "demo"]).lines("name")
     assert [line.params for line in lines] == [{"model.n_critic": k} for k in range(3)]
     wide = listing(lines, 200).splitlines()
-    assert [row.split("  ")[-1] for row in wide[:2]] == ["model", f"{MODEL}, n_critic 0"]
+    assert [row.split("  ")[-1].strip() for row in wide[:2]] == ["model", f"{MODEL}, n_critic 0"]
     lines[0].params = {}  # it has not begun
     narrow = listing(lines, max(map(len, wide)) - 1).splitlines()
     assert narrow[1].endswith("0") and narrow[2].strip() == MODEL

@@ -56,7 +56,7 @@ def wrote_nothing(folder: Path) -> bool:
         (["data.image_size=200"], ["image size 200", "data.image_size="]),
         (["batch_size=1438"], ["batch_size=1438", "1294", "batch_size=1294 or less"]),
         (["trainer.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
-        (["resume=nowhere"], ["nowhere is not a run", "such as runs/digits/dcgan-001"]),
+        (["resume=nowhere"], ["nowhere does not exist", "such as runs/digits/dcgan-001"]),
         (["model.generator.width=wide"], ["model.generator.width=wide", "from 1 to"]),
         (["model.optimizer.generator.lr=-1"], ["model.optimizer.generator.lr=-1", "from 0"]),
         (["data=image_folder"], ["data.root=VALUE"]),

@@ -68,6 +68,15 @@ def test_default_is_real_data_with_no_download() -> None:
         ("~model", ["does not fit together", "Other options need what ~model removes"]),
         ("term=[nope]", ["no 'nope' in the group 'term'", "lecam"]),
         ("term=lecam,ada", ["several values", "'term=[lecam,ada]'", "add --multirun"]),
+        ("seed=0,1", ["several values. For a run of each add --multirun"]),
+        ("model=gan,dcgan", ["several values. For a run of each add --multirun"]),
+        ("lr=0.1", ["no option 'lr'", "Did you mean 'model.optimizer.generator.lr'?"]),
+        ("model.lr=0.1", ["Did you mean 'model.optimizer.generator.lr'?", "'+model.lr=...'"]),
+        (
+            "+lr=0.1",
+            ["Nothing reads 'lr'", "'${lr}'", "Did you mean 'model.optimizer.generator.lr"],
+        ),
+        ("experiment=digits_dcgn", ["Did you mean 'digits_dcgan'?"]),
         ("init=", ["init= is empty", "init=runs/digits/dcgan-001", "leave it out"]),
         ("resume=", ["resume= is empty", "resume=runs/digits/dcgan-001"]),
         ("data={a: 1}", ["is no choice", "a file in conf/data/"]),
@@ -100,6 +109,21 @@ def test_an_option_that_the_default_lacks_of_a_continued_run(
     with pytest.raises(UserError) as caught:
         config.compose(["resume=runs/digits/dcgan-001", override])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_what_is_refused_says_no_more_than_it_must() -> None:
+    for word, not_said in (("lr=0.1", "plus sign"), ("experiment=digits_dcgn", "It has: ")):
+        with pytest.raises(UserError) as caught:
+            config.compose([word])
+        assert not_said not in str(caught.value)
+
+
+def test_a_variable_that_an_option_takes_is_no_mistake() -> None:
+    words = ["+width=8", "model.generator.width=${width}", "+net.wide=4"]
+    with pytest.raises(UserError, match="Nothing reads 'net'"):
+        config.compose(words)
+    cfg = config.compose([*words, "model.discriminator.width=${net.wide}"])
+    assert (cfg.model.generator.width, cfg.model.discriminator.width) == (8, 4)
 
 
 @pytest.mark.parametrize("resume", ["resume=", "resume=null"])

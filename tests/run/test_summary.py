@@ -63,8 +63,16 @@ def test_a_run_that_never_learned_says_so(tmp_path: Path) -> None:
     assert lines[1].startswith("never learned: no sample resembles the data")
 
 
+def test_a_run_of_ones_own_classes_is_continued_with_their_package(tmp_path: Path) -> None:
+    words = ["model=mine", "extra_packages=[my_nets]"]
+    lines = summary_lines(tmp_path / "a", {FID: [30.0]}, status="interrupted", overrides=words)
+    assert lines[-3].endswith(f"gansweep train resume={tmp_path / 'a'} 'extra_packages=[my_nets]'")
+
+
 def test_a_stopped_run_is_continued_by_the_first_command(tmp_path: Path) -> None:
     lines = summary_lines(tmp_path / "a", {FID: [30.0]}, status="interrupted")
     assert lines[-3] == f"next: gansweep train resume={tmp_path / 'a'}"
     lines = summary_lines(tmp_path / "b", {FID: [30.0]})
-    assert lines[-1] == f"      gansweep train resume={tmp_path / 'b'} budget_kimg=MORE"
+    assert lines[-1].startswith(f"      gansweep train resume={tmp_path / 'b'} budget_kimg=")
+    kimg = float(lines[0].split(" kimg")[0].split()[-1])
+    assert float(lines[-1].rpartition("=")[2]) == 2 * kimg

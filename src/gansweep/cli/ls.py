@@ -39,7 +39,7 @@ examples:
   gansweep ls --json                              for scripts
 """
 WATCH_SECONDS = 2.0
-HEADS = ("status", "age", "kimg", "objective", "seeds")
+HEADS = ("status", "age", "kimg", "objective", "seed")
 MARKS = "abcdefghijklmnopqrstuvwxyz"
 
 

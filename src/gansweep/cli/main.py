@@ -23,12 +23,12 @@ VERBS = {
     "ls": ("list runs and sweeps", "gansweep ls runs"),
     "compare": ("say what differs", "gansweep compare runs/first runs/second"),
     "tag": ("give runs a word", "gansweep tag runs/digits/dcgan-001 good"),
-    "note": ("write a note about a run", 'gansweep note runs/digits/gan-001 "good"'),
+    "note": ("keep a note about a run", 'gansweep note runs/digits/gan-001 "good"'),
     "prune": ("free disk", "gansweep prune runs --dry-run"),
-    "report": ("compare runs on one page", "gansweep report runs/demo-digits"),
+    "report": ("compare runs on a page", "gansweep report runs/demo-digits"),
     "ui": ("the same page live", "gansweep ui runs"),
-    "evaluate": ("score trained runs again", "gansweep evaluate runs/digits/dcgan-001"),
-    "reproduce": ("re-make a published table", "gansweep reproduce dirac_gan"),
+    "evaluate": ("score runs again", "gansweep evaluate runs/digits/dcgan-001"),
+    "reproduce": ("re-make a paper's table", "gansweep reproduce dirac_gan"),
     "generate": ("draw samples of a run", "gansweep generate runs/digits/cgan-001"),
     "interpolate": ("from sample to sample", "gansweep interpolate runs/a seeds=0,1"),
     "arithmetic": ("add concepts", 'gansweep arithmetic runs/a "7 - 1 + 3"'),
@@ -45,7 +45,7 @@ VERBS = {
     "wandb-workspace": ("W&B workspace", "gansweep wandb-workspace mine runs"),
     "completion": ("complete words by Tab", "gansweep completion bash"),
 }
-LINES = [f"  {verb:<10}  {does}".ljust(40) + line for verb, (does, line) in VERBS.items()]
+LINES = [f"  {verb:<11}  {does}".ljust(40) + line for verb, (does, line) in VERBS.items()]
 HELP = f"""gansweep {__version__}: experiment tracking and hyperparameter sweeps for GANs
 
 Usage: gansweep VERB [options]

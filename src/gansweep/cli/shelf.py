@@ -144,9 +144,10 @@ def _by_value(runs: Iterable[Run], name: str, backwards: bool) -> list[Line]:
     """The runs in the order of a setting or a score; those without it last."""
     found = [(next(iter(values_of(run, name)), None), _line_of_run(run)) for run in runs]
     if all(value is None for value, _ in found):
+        scores = [str(p.get("score")) for run in runs for p in run.protocols.values()]
         raise UserError(
-            f"--sort {name} is not known.{nearest(name, ORDERS)} Sort by {', '.join(ORDERS)}, or "
-            "by a setting or a score of these runs."
+            f"--sort {name} is not known.{nearest(name, [*ORDERS, *scores])} Sort by "
+            f"{', '.join(ORDERS)}, or by a setting or a score of these runs."
         )
     having = [(value, line) for value, line in found if value is not None]
     having.sort(key=lambda pair: _number_or_text(pair[0]), reverse=backwards)

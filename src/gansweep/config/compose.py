@@ -5,7 +5,7 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,15 @@ from yaml import YAMLError
 from gansweep.config.choices import SWEEPS, TABLES
 from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
+from gansweep.config.kinds import Anything, ListOf
 from gansweep.config.old_names import with_new_targets
-from gansweep.config.options import CONTINUED, check_options
+from gansweep.config.options import BESIDE_A_MODEL, CONTINUED, ROOT, check_options, unread_variables
+from gansweep.config.signatures import fields
 from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
 
+BESIDE = tuple(f"model.{name}." for name in BESIDE_A_MODEL)
+LISTED = 40  # choices that are named beside the one that was meant
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # need the extra `multirun`
 RECORDED_CHOICES = (
     *("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment", "debug"),
@@ -110,6 +114,11 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
                 cfg[key] = str(cfg[key])
     _check_callbacks(renamed, choices)
     check_options(cfg)
+    for key in unread_variables(renamed):
+        raise UserError(
+            f"Nothing reads '{key}': what is added at the top level is a variable, which options "
+            f"take as '${{{key}}}'.{_similar(key, dotted_keys(cfg))} Else remove it."
+        )
     for key in ("group", "name"):
         if cfg[key] is not None:
             checked_name(key, cfg[key])
@@ -203,10 +212,9 @@ def _missing_choice(error: MissingConfigException) -> str:
         return f"hydra/launcher={wanted} needs another package: pip install 'gansweep[multirun]'."
     if not known:
         return _flat(error)
-    return (
-        f"There is no '{wanted[:80]}' in the group '{group}'.{nearest(wanted, known)} "
-        f"It has: {', '.join(known)}."
-    )
+    hint = nearest(wanted, known)
+    listed = f" It has: {', '.join(known)}." if len(known) <= LISTED or not hint else ""
+    return f"There is no '{wanted[:80]}' in the group '{group}'.{hint}{listed}"
 
 
 def _unknown_key(
@@ -215,10 +223,9 @@ def _unknown_key(
     found = re.search(r"Could not (?:override|append to|delete from)[^']*'([^']*)'", str(error))
     if several := re.search(r"Ambiguous value for argument '(.+?)=(.*?)'", str(error)):
         key, values = several.groups()
-        return (
-            f"{key}={values} names several values. For all of them together write "
-            f"'{key}=[{values}]', for a run of each add --multirun."
-        )
+        each = "or a run of each add --multirun."
+        both = f"For all of them together write '{key}=[{values}]', f" if _takes_list(key) else "F"
+        return f"{key}={values} names several values. {both}{each}"
     if not found:
         cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
         return f"The configuration does not fit together: {_flat(error)}{cause}"
@@ -250,12 +257,27 @@ def _unknown_key(
             verb = "gansweep reproduce TABLE" if key == TABLES else "gansweep sweep"
             return f"'{given}' is no option of 'gansweep {config_name}': use '{verb}'."
         return f"'{given}' is no choice: {key}= takes the name of a file in conf/{key}/."
-    hint = f" Did you mean 'sweep.{key}'?" if f"sweep.{key}" in known else nearest(key, known)
+    of_sweep = f"sweep.{key}" in known
+    hint = f" Did you mean 'sweep.{key}'?" if of_sweep else _similar(key, known)
+    add = f" To add a new option, write a plus sign before it: '+{key}=...'." if "." in key else ""
     return (
-        f"There is no option '{key}'.{hint} "
-        f"'gansweep {config_name} --cfg job' prints every option. To add a new option, write a "
-        f"plus sign before it: '+{key}=...'."
+        f"There is no option '{key}'.{hint} 'gansweep {config_name} --cfg job' prints every "
+        f"option.{add}"
     )
+
+
+def _takes_list(key: str) -> bool:
+    """Whether an option may take several values at once: of the groups `term` alone does."""
+    takes_one = (conf_dir() / key).is_dir() and key != "term"
+    return not takes_one and isinstance(fields(ROOT).get(key, ListOf(Anything())), ListOf)
+
+
+def _similar(key: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'model.optimizer.generator.lr'?" for 'lr', or the most similar key."""
+    known = [one for one in known if not one.startswith(BESIDE)]
+    group, _, last = key.rpartition(".")
+    ends = [one for one in known if one.startswith(group) and one.endswith(f".{last}")]
+    return f" Did you mean '{ends[0]}'?" if ends else nearest(key, known)
 
 
 def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:

@@ -6,6 +6,8 @@ constructor takes it (`trainer`, `sweep`, `launcher`, the root). Both are read f
 without importing it. The user's own classes are not checked, gansweep's and PyTorch's in them are.
 """
 
+import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -105,6 +107,7 @@ GIVEN = {
 }
 # Keys in conf/model/ that are not options of the model's class.
 BESIDE_A_MODEL = ("points", "tiny", "search", "batch_size", "changeable")
+GROUPS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")
 K = TypeVar("K", bound=Kind)
 
 
@@ -173,6 +176,15 @@ def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
             yield from _node(key, value, GIVEN.get(key, ()))
         elif key != "choices":
             yield from _values(key, value, None)  # a variable of the user
+
+
+def unread_variables(content: Mapping[str, Any]) -> Iterator[str]:
+    """The keys at the root that are no option and that no option takes as ${KEY}.
+
+    content: of a configuration of `gansweep train`, interpolations as they stand.
+    """
+    read = set(re.findall(r"\$\{\s*(\w+)", json.dumps(content, default=str)))
+    yield from (key for key in content if key not in (*fields(ROOT), *GROUPS, *read))
 
 
 def refusal(name: str, value: Any, kind: Kind) -> str:

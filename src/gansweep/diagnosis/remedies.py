@@ -16,9 +16,15 @@ def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
     """What is worth trying, the most promising first; nothing that the run has already."""
     advice = filter(None, (treatment(evidence) for treatment in TREATMENTS.get(rule, ())))
     return tuple(
-        Remedy(text, overrides, command_with(evidence, overrides))
+        Remedy(_whole(text, overrides), overrides, command_with(evidence, overrides))
         for text, overrides in itertools.islice(advice, MOST)
     )
+
+
+def _whole(text: str, overrides: tuple[str, ...]) -> str:
+    """With what the words change beside it: who compares the two runs must know."""
+    loses_norm = any(word.endswith(".norm=none") for word in overrides)
+    return f"{text}, in a discriminator without batch normalisation" if loses_norm else text
 
 
 def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:

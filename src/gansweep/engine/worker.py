@@ -335,8 +335,9 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     Raises: UserError if the directory has no sweep, or cannot be written.
     """
     if not (Path(directory) / "sweep.yaml").exists():
+        lacks = "there is no sweep.yaml in it" if Path(directory).is_dir() else "it does not exist"
         raise UserError(
-            f"{directory} holds no sweep on {socket.gethostname()}: there is no sweep.yaml in it. "
+            f"{directory} holds no sweep on {socket.gethostname()}: {lacks}. "
             "Give the directory that `gansweep sweep` names when it starts, on a file system that "
             "this host shares with the others."
         )

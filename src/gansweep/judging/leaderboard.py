@@ -234,7 +234,9 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
         what = f"'{word}' stands for {len(found)} scores: {', '.join(found)}."
     else:
         known = ", ".join(scores) or "none"
-        what = f"No run has a score '{word}'.{nearest(word, scores)} Scores of these runs: {known}."
+        short = dict.fromkeys(str(p.get("score")) for p in _protocols(runs).values())
+        hint = nearest(word, [*short, *scores])
+        what = f"No run has a score '{word}'.{hint} Scores of these runs: {known}."
     raise UserError(f"{what} Choose one with --metric.")
 
 

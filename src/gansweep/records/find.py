@@ -1,5 +1,6 @@
 """Find the runs below a path."""
 
+import difflib
 import os
 from collections.abc import Container, Iterable
 from pathlib import Path
@@ -26,11 +27,19 @@ def existing_run(directory: Path) -> RunRecord:
         return record
     inside = next(iter(sorted(directory.glob("*/config.yaml"))), None)
     if inside is None:
+        lacks = "is not a run: it has no config.yaml" if directory.is_dir() else "does not exist"
         raise UserError(
-            f"{directory} is not a run: it has no config.yaml. Give the directory of a run, such "
-            "as runs/digits/dcgan-001."
+            f"{directory} {lacks}. Give the directory of a run, such as {_run_near(directory)}."
         )
     raise UserError(f"{directory} is a group of runs. Give one of them, such as {inside.parent}.")
+
+
+def _run_near(directory: Path) -> str:
+    """The run whose path is most like one that is wrong, of those beside it and of its cousins."""
+    top = directory.parent if directory.parent.is_dir() else directory.parent.parent
+    beside = [str(path.parent) for n in ("*", "*/*") for path in top.glob(f"{n}/config.yaml")]
+    found = difflib.get_close_matches(str(directory), beside, n=1, cutoff=0.0)
+    return found[0] if found else "runs/digits/dcgan-001"
 
 
 def _configurations(top: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gansweep.config.permissions import is_package_option
 from gansweep.judging.statuses import judged_status
 from gansweep.records.notation import aligned, number
 from gansweep.records.record import RunRecord
@@ -25,9 +26,13 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
     place = shlex.quote(str(directory))
     judged = [] if status == result["status"] else [f"{status}: {reason}"]
     looks = [f"gansweep report {place}", f"gansweep doctor {place}"]
-    more = f"gansweep train {shlex.quote(f'resume={directory}')}"
+    more = _continuing(result, directory)
     # what was stopped is continued first of all; what has spent its budget needs a larger one
-    steps = [more, *looks] if result["status"] in STOPPED else [*looks, f"{more} budget_kimg=MORE"]
+    steps = (
+        [more, *looks]
+        if result["status"] in STOPPED
+        else [*looks, f"{more} budget_kimg={2 * result['kimg']:g}"]
+    )
     next_steps = [f"{'next:' if n == 0 else '':<5} {step}" for n, step in enumerate(steps)]
     wrote = [f"wrote {directory}"]
     return "\n".join([ended, *judged, *_table(result, RunRecord(directory)), *wrote, *next_steps])
@@ -35,11 +40,16 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
 
 def finished_before(result: Mapping[str, Any], directory: Path) -> str:
     """What is printed where a run that has spent its budget is to be continued."""
-    more = shlex.quote(f"resume={directory}")
     return (
         f"Nothing is left to train: {directory} has seen all {result['kimg']:g} kimg of its "
-        f"budget.\nnext: gansweep train {more} budget_kimg={2 * result['kimg']:g}"
+        f"budget.\nnext: {_continuing(result, directory)} budget_kimg={2 * result['kimg']:g}"
     )
+
+
+def _continuing(result: Mapping[str, Any], directory: Path) -> str:
+    """The command that continues a run, which must allow the packages of its classes again."""
+    packages = [word for word in result.get("overrides") or () if is_package_option(word)]
+    return shlex.join(["gansweep", "train", f"resume={directory}", *packages])
 
 
 def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:

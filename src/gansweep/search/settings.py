@@ -203,9 +203,12 @@ class Settings:
         except UserError:
             raise
         except (FileNotFoundError, NotADirectoryError):
+            lacks = (
+                "there is no sweep.yaml in it" if Path(directory).is_dir() else "it does not exist"
+            )
             raise UserError(
-                f"{directory} holds no sweep: there is no sweep.yaml in it. Give the directory "
-                "that `gansweep sweep` names when it starts."
+                f"{directory} holds no sweep: {lacks}. Give the directory that `gansweep sweep` "
+                "names when it starts."
             ) from None
         except OSError as error:
             raise UserError(
