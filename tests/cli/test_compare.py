@@ -59,6 +59,18 @@ def test_networks_for_points_are_no_difference_of_runs_on_images(
     assert set(points) == {"model.width", "model.points.width"}
 
 
+def test_a_batch_size_is_compared_once_and_how_a_class_is_made_is_no_setting(
+    tmp_path: Path, command: Command
+) -> None:
+    for name, size in (("a", 64), ("b", 100)):
+        network = {"_target_": f"nets.{name}", **({"_partial_": True} if name == "a" else {})}
+        config = {"batch_size": size, "model": {"batch_size": size, "generator": network}}
+        write_run(tmp_path / name, scores={FID: [30.0]}, config=config)
+    found = json.loads(command("compare", "a", "b", "--json").out)["settings"]
+    assert found["batch_size"] == [64, 100] and "model.batch_size" not in found
+    assert "model.generator._target_" in found and "model.generator._partial_" not in found
+
+
 def test_the_first_path_is_the_baseline(tmp_path: Path, command: Command) -> None:
     write_seeds(tmp_path / "a", [20.0, 22.0, 24.0], 0.0002)
     write_seeds(tmp_path / "b", [30.0, 30.0, 33.0], 0.001)

@@ -12,6 +12,8 @@ from gansweep.judging.statistics import Comparison, Summary, compare, holm
 from gansweep.records.plain_values import mapping
 from gansweep.records.read import Run
 
+HOW_MADE = ("._partial_", "._convert_", "._recursive_")  # ends of keys that Hydra reads
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -61,9 +63,17 @@ def standings(board: Board, rows: Sequence[Row], score: str) -> list[Standing]:
 
 
 def differing_settings(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """Setting -> its value in each row, for settings that differ; None where a row has none."""
+    """Setting -> its value in each row, for settings that differ; None where a row has none.
+
+    Without what says how a class is made, and without the model's batch size where it is the run's.
+    """
     found = [_settings(row.runs[0]) for row in rows]
-    return {key: [one.get(key) for one in found] for key in varied(found)}
+    differing = {
+        key: [one.get(key) for one in found] for key in varied(found) if not key.endswith(HOW_MADE)
+    }
+    if differing.get("batch_size") == differing.get("model.batch_size"):
+        differing.pop("model.batch_size", None)
+    return differing
 
 
 def _settings(run: Run) -> dict[str, Any]:
