@@ -56,7 +56,10 @@ def wrote_nothing(folder: Path) -> bool:
         (["data.image_size=200"], ["image size 200", "data.image_size="]),
         (["batch_size=1438"], ["batch_size=1438", "1294", "batch_size=1294 or less"]),
         (["trainer.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
-        (["resume=nowhere"], ["nowhere does not exist", "such as runs/digits/dcgan-001"]),
+        (["resume=nowhere"], ["nowhere is not a run: it does not exist", "such as runs/digits"]),
+        (["+lr=0.1"], ["Nothing reads 'lr'", "'${lr}'", "'model.optimizer.generator.lr'"]),
+        (["+n_epochs=4"], ["Nothing reads 'n_epochs'", "'${n_epochs}'. Else remove it"]),
+        (["+net.wide=4", "+net_wide=8", "seed=${net_wide}"], ["Nothing reads 'net.wide'"]),
         (["model.generator.width=wide"], ["model.generator.width=wide", "from 1 to"]),
         (["model.optimizer.generator.lr=-1"], ["model.optimizer.generator.lr=-1", "from 0"]),
         (["data=image_folder"], ["data.root=VALUE"]),
@@ -130,6 +133,11 @@ def test_corrupt_image_is_skipped_with_a_count(
     assert done.code == 0, done.err
     assert "1 of 40 images" in done.err and "07.png" in done.err
     assert RunRecord(tmp_path / "runs" / "image_folder" / "dcgan-001").result() is not None
+
+
+def test_a_file_is_no_run(command: Command, pictures: Path) -> None:
+    words = ["train", "resume=pictures/00.png"]
+    command(*words).is_refused_with("pictures/00.png is not a run: it is a file")
 
 
 def test_batch_larger_than_the_folder(command: Command, tmp_path: Path, pictures: Path) -> None:

@@ -240,8 +240,9 @@ def test_the_first_weights_are_those_of_a_pass_over_samples_written_out() -> Non
         assert module.bias.tolist() == pytest.approx(bias.tolist(), rel=1e-4, abs=1e-4)
 
 
-def test_an_output_that_is_constant_keeps_its_scale() -> None:
+def test_an_output_that_is_constant_gets_the_scale_1() -> None:
     layer = noisy.NormalizedLinear(2, 1)
+    torch.nn.init.constant_(layer.scale, 3.0)
     layer.begin_on(torch.ones(5, 2))
     assert layer.scale.item() == 1 and torch.equal(layer(torch.ones(1, 2)), torch.zeros(1, 1))
 

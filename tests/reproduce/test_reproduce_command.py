@@ -184,7 +184,8 @@ def test_what_was_trained_is_kept_where_a_file_cannot_be_written(
     command(*words, "none/x.csv").is_refused_with("--csv none/x.csv: the folder none does not")
     assert not Path("results").exists()
     (tmp_path / "folder").mkdir()
-    refused = command(*words, str(tmp_path / "folder"))
+    command(*words, str(tmp_path / "folder")).is_refused_with("it is a folder")
+    refused = command(*words, "/proc/x.csv")
     assert refused.code == 2 and "cannot be written to" in refused.err
     assert Path("results/small.json").exists() and "0.0001 (1)" in refused.out
 

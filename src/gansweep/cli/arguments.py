@@ -1,6 +1,7 @@
 """The words of a verb: its flags, its paths and its KEY=VALUE options."""
 
 import argparse
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,11 +83,20 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_repeated(self, words: Sequence[str]) -> None:
         """argparse would take the last of two values without a word."""
-        for flag, action in self._option_string_actions.items():
-            if isinstance(action, argparse._StoreAction):
-                given = [word for word in words if word.partition("=")[0] == flag]
-                if len(given) > 1:
-                    self.error(f"argument {flag}: it takes one value and is given twice")
+        known = self._option_string_actions
+        given = set()
+        for word in itertools.takewhile(lambda word: word != "--", words):
+            name = word.partition("=")[0]
+            short = self.allow_abbrev and name.startswith("--")
+            meant = [
+                known[flag] for flag in known if flag == name or (short and flag.startswith(name))
+            ]
+            action = known.get(name, meant[0] if len(meant) == 1 else None)
+            if not isinstance(action, argparse._StoreAction):
+                continue
+            if action.dest in given:
+                self.error(f"argument {name}: it takes one value and is given twice")
+            given.add(action.dest)
 
 
 def parser_of_one_sweep(verb: str, text: str) -> Parser:

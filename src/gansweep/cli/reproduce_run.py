@@ -83,11 +83,15 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
 def _refuse_missing_folders(options: argparse.Namespace) -> None:
     """Raises: UserError for a file that could not be written in the end."""
     for flag, target in (("--csv", options.csv), ("--latex", options.latex)):
-        if target is not None and not Path(target).parent.is_dir():
+        if target is None:
+            continue
+        if not Path(target).parent.is_dir():
             raise UserError(
                 f"{flag} {target}: the folder {Path(target).parent} does not exist. Make it, or "
                 "choose another file."
             )
+        if Path(target).is_dir():
+            raise UserError(f"{flag} {target}: it is a folder. Choose a file in it.")
 
 
 def _refuse_part_of_jobs(one: Reproduction, settings: Settings) -> None:

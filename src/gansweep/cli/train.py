@@ -246,13 +246,16 @@ def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str] | None, s
     import omegaconf
     from hydra.core.hydra_config import HydraConfig
 
-    from gansweep.config.compose import checked
+    from gansweep.config.compose import checked, refuse_unread
+    from gansweep.run.multirun import is_multirun
 
     assert isinstance(raw, omegaconf.DictConfig)
     hydra_config = HydraConfig.get()
     cfg = checked(raw, dict(hydra_config.runtime.choices))
     # as they were given: an interpolation in a word is not resolved for the record
     words: Any = omegaconf.OmegaConf.to_container(hydra_config.overrides, resolve=False)
+    if not is_multirun():  # another of its runs may take the variable
+        refuse_unread(cfg, words["task"], hydra_config)
     own = [word for word in words["hydra"] if "hydra.searchpath" in word]
     overrides = [*own, *words["task"]]
     given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]

@@ -26,9 +26,8 @@ from yaml import YAMLError
 from gansweep.config.choices import SWEEPS, TABLES
 from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
-from gansweep.config.kinds import Anything, ListOf
 from gansweep.config.old_names import with_new_targets
-from gansweep.config.options import BESIDE_A_MODEL, CONTINUED, ROOT, check_options, unread_variables
+from gansweep.config.options import BESIDE_A_MODEL, CONTINUED, GROUPS, ROOT, check_options
 from gansweep.config.signatures import fields
 from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
@@ -114,11 +113,6 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
                 cfg[key] = str(cfg[key])
     _check_callbacks(renamed, choices)
     check_options(cfg)
-    for key in unread_variables(renamed):
-        raise UserError(
-            f"Nothing reads '{key}': what is added at the top level is a variable, which options "
-            f"take as '${{{key}}}'.{_similar(key, dotted_keys(cfg))} Else remove it."
-        )
     for key in ("group", "name"):
         if cfg[key] is not None:
             checked_name(key, cfg[key])
@@ -223,9 +217,13 @@ def _unknown_key(
     found = re.search(r"Could not (?:override|append to|delete from)[^']*'([^']*)'", str(error))
     if several := re.search(r"Ambiguous value for argument '(.+?)=(.*?)'", str(error)):
         key, values = several.groups()
-        each = "or a run of each add --multirun."
-        both = f"For all of them together write '{key}=[{values}]', f" if _takes_list(key) else "F"
-        return f"{key}={values} names several values. {both}{each}"
+        several_values = f"{key}={values} names several values."
+        if key == "term" or OmegaConf.is_list(_value(key, overrides, config_name)):
+            return (
+                f"{several_values} For all of them together write '{key}=[{values}]', for a run of "
+                "each add --multirun."
+            )
+        return f"{several_values} For a run of each add --multirun."
     if not found:
         cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
         return f"The configuration does not fit together: {_flat(error)}{cause}"
@@ -266,10 +264,27 @@ def _unknown_key(
     )
 
 
-def _takes_list(key: str) -> bool:
-    """Whether an option may take several values at once: of the groups `term` alone does."""
-    takes_one = (conf_dir() / key).is_dir() and key != "term"
-    return not takes_one and isinstance(fields(ROOT).get(key, ListOf(Anything())), ListOf)
+def refuse_unread(cfg: DictConfig, words: Sequence[str], hydra: Any) -> None:
+    """Raises: UserError for a variable that a command of one run adds, and that nothing takes.
+
+    words: of the command line.   hydra: its own configuration, which may take one, too.
+    """
+    every = [OmegaConf.to_container(node, resolve=False) for node in (cfg, hydra)]
+    text = re.sub(r"\$\{\.+", "${", json.dumps([*every, *words], default=str))
+    taken = " ".join(re.findall(r"\$\{[^\"]*", text))
+    for word in words:
+        key, equals, _ = word.lstrip("+").partition("=")
+        root = re.split(r"[./@]", key)[0]
+        if not (word.startswith("+") and equals) or root in (*fields(ROOT), *GROUPS, "hydra"):
+            continue
+        is_group = "/" in key or "@" in key or ("." not in key and OmegaConf.is_dict(cfg.get(root)))
+        if is_group or re.search(rf"(?<![\w.-]){re.escape(root)}(?![\w-])", taken):
+            continue
+        others = [one for one in dotted_keys(cfg) if one.split(".")[0] != root]
+        raise UserError(
+            f"Nothing reads '{key}': what is added at the top level is a variable, which options "
+            f"take as '${{{key}}}'.{_similar(key, others)} Else remove it."
+        )
 
 
 def _similar(key: str, known: Iterable[str]) -> str:
@@ -282,13 +297,27 @@ def _similar(key: str, known: Iterable[str]) -> str:
 
 def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:
     """Every group, and every dotted key of the configuration with the given choices."""
-    groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
-    choices = [o for o in overrides if o.split("=")[0] in {*groups} - {unknown}]
+    chosen = _with_choices(overrides, unknown, config_name)
+    return _groups() + ([] if chosen is None else list(dotted_keys(chosen)))
+
+
+def _value(key: str, overrides: Sequence[str], config_name: str) -> Any:
+    """What an option is with the given choices of the other groups; None if there is none."""
+    chosen = _with_choices(overrides, key, config_name)
+    return None if chosen is None else OmegaConf.select(chosen, key, default=None)
+
+
+def _groups() -> list[str]:
+    return [path.name for path in conf_dir().iterdir() if path.is_dir()]
+
+
+def _with_choices(overrides: Sequence[str], unknown: str, config_name: str) -> DictConfig | None:
+    choices = [o for o in overrides if o.split("=")[0] in {*_groups()} - {unknown}]
     try:
         with _hydra():
-            return groups + list(dotted_keys(hydra_compose(config_name, overrides=choices)))
+            return hydra_compose(config_name, overrides=choices)
     except HydraException:
-        return groups
+        return None
 
 
 def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -6,8 +6,6 @@ constructor takes it (`trainer`, `sweep`, `launcher`, the root). Both are read f
 without importing it. The user's own classes are not checked, gansweep's and PyTorch's in them are.
 """
 
-import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -176,15 +174,6 @@ def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
             yield from _node(key, value, GIVEN.get(key, ()))
         elif key != "choices":
             yield from _values(key, value, None)  # a variable of the user
-
-
-def unread_variables(content: Mapping[str, Any]) -> Iterator[str]:
-    """The keys at the root that are no option and that no option takes as ${KEY}.
-
-    content: of a configuration of `gansweep train`, interpolations as they stand.
-    """
-    read = set(re.findall(r"\$\{\s*(\w+)", json.dumps(content, default=str)))
-    yield from (key for key in content if key not in (*fields(ROOT), *GROUPS, *read))
 
 
 def refusal(name: str, value: Any, kind: Kind) -> str:

@@ -234,7 +234,7 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
         what = f"'{word}' stands for {len(found)} scores: {', '.join(found)}."
     else:
         known = ", ".join(scores) or "none"
-        short = dict.fromkeys(str(p.get("score")) for p in _protocols(runs).values())
+        short = [str(p["score"]) for p in _protocols(runs).values() if "score" in p]
         hint = nearest(word, [*short, *scores])
         what = f"No run has a score '{word}'.{hint} Scores of these runs: {known}."
     raise UserError(f"{what} Choose one with --metric.")

@@ -41,7 +41,7 @@ class NormalizedLinear(nn.Module):
     @torch.no_grad()
     def begin_on(self, features: Tensor) -> Tensor:
         """Set scales and biases with which each output has the mean 0 and the variance 1 over
-        these features, (N, n_in), and return the outputs. One that is constant keeps its scale.
+        these features, (N, n_in), and return the outputs. One that is constant gets the scale 1.
 
         Source: Salimans & Kingma 2016, Section 3.
         """

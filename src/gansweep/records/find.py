@@ -27,15 +27,26 @@ def existing_run(directory: Path) -> RunRecord:
         return record
     inside = next(iter(sorted(directory.glob("*/config.yaml"))), None)
     if inside is None:
-        lacks = "is not a run: it has no config.yaml" if directory.is_dir() else "does not exist"
         raise UserError(
-            f"{directory} {lacks}. Give the directory of a run, such as {_run_near(directory)}."
+            f"{directory} is not a run: {without(directory, 'config.yaml')}. Give the directory of "
+            f"a run, such as {_run_near(directory)}."
         )
     raise UserError(f"{directory} is a group of runs. Give one of them, such as {inside.parent}.")
 
 
+def without(directory: Path, name: str) -> str:
+    """Why no file of that name is in what should be a directory."""
+    if not directory.exists():
+        return "it does not exist"
+    return f"it has no {name}" if directory.is_dir() else "it is a file"
+
+
 def _run_near(directory: Path) -> str:
-    """The run whose path is most like one that is wrong, of those beside it and of its cousins."""
+    """The run that a wrong path lies in, or whose path is most like it, of those beside it and of
+    its cousins."""
+    for parent in directory.parents:
+        if (parent / "config.yaml").is_file():
+            return str(parent)
     top = directory.parent if directory.parent.is_dir() else directory.parent.parent
     beside = [str(path.parent) for n in ("*", "*/*") for path in top.glob(f"{n}/config.yaml")]
     found = difflib.get_close_matches(str(directory), beside, n=1, cutoff=0.0)

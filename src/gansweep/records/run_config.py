@@ -8,6 +8,7 @@ from yaml import YAMLError
 
 from gansweep.config.environment import check_foreign
 from gansweep.config.old_names import with_new_targets
+from gansweep.config.options import GROUPS
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 from gansweep.records.find import existing_run
@@ -15,7 +16,6 @@ from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.stored_yaml import yaml_text
 
-PARTS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")
 NUMBERS = ("seed", "batch_size", "budget_kimg")
 
 
@@ -34,7 +34,7 @@ def read_config(record: RunRecord, extra_packages: Sequence[str] = ()) -> DictCo
             f"{record.directory} was recorded by gansweep.track: its networks and checkpoints are "
             f"those of {content[TRACKED]}, which gansweep cannot load. Continue it from there."
         )
-    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)
+    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(GROUPS, dict)
     kinds |= dict.fromkeys(NUMBERS, (int, float))
     lacking = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
     if lacking:

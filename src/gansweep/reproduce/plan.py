@@ -140,8 +140,9 @@ def planned_cells(
         other = found.setdefault(one.address(0), one)
         if other is not one:
             raise UserError(
-                f"{table.name}: '{other.cell.name}' and '{cell.name}' are the same run, for their "
-                "options mean the same. Remove one of them, or change its options."
+                f"{table.name}: '{other.cell.name}' and '{cell.name}' are the same run: their "
+                "options differ in nothing that decides a result, as places and threads do not. "
+                "Remove one of them, or change its options."
             )
     return list(found.values())
 

@@ -28,11 +28,10 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
     looks = [f"gansweep report {place}", f"gansweep doctor {place}"]
     more = _continuing(result, directory)
     # what was stopped is continued first of all; what has spent its budget needs a larger one
-    steps = (
-        [more, *looks]
-        if result["status"] in STOPPED
-        else [*looks, f"{more} budget_kimg={2 * result['kimg']:g}"]
-    )
+    is_stopped, budget = result["status"] in STOPPED, result.get("budget_kimg") or result["kimg"]
+    if result["kimg"] >= budget and not is_stopped:
+        more += f" budget_kimg={2 * budget:g}"
+    steps = [more, *looks] if is_stopped else [*looks, more]
     next_steps = [f"{'next:' if n == 0 else '':<5} {step}" for n, step in enumerate(steps)]
     wrote = [f"wrote {directory}"]
     return "\n".join([ended, *judged, *_table(result, RunRecord(directory)), *wrote, *next_steps])

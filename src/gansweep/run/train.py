@@ -229,7 +229,8 @@ class _Run:
             return None
         load_networks(self.model, checkpoint, self.data, record)
         self.account.images_before = self.model.images_seen
-        self.account.revisions = revisions_of(record)
+        if self.source is None:  # else the checkpoint is another member's of the same sweep
+            self.account.revisions = revisions_of(record)
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gansweep import __version__
+from gansweep.config.options import GROUPS
 from gansweep.errors import UserError
 from gansweep.inference import outputs
 from gansweep.inference.exporting.model_card import card
@@ -24,7 +25,7 @@ from gansweep.inference.opened import Opened, open_run
 from gansweep.provenance.credentials import ENDING
 from gansweep.provenance.manifest import FILE, KEY
 from gansweep.provenance.marking import Marker
-from gansweep.records.run_config import NUMBERS, PARTS
+from gansweep.records.run_config import NUMBERS
 from gansweep.run.exported import FACTS, WEIGHTS, load_exported, tensors_of
 
 OPSET = 18
@@ -111,7 +112,7 @@ def _config(opened: Opened) -> str:
     """The settings of the networks alone: no path and no account of who trained them."""
     whole = OmegaConf.to_container(opened.cfg, resolve=True)
     assert isinstance(whole, dict)
-    kept: dict[str, Any] = {key: {} for key in PARTS}
+    kept: dict[str, Any] = {key: {} for key in GROUPS}
     kept |= {key: whole[key] for key in ("model", *NUMBERS)}
     kept["choices"] = {key: whole["choices"].get(key) for key in ("model", "data")}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
