@@ -91,9 +91,18 @@ def test_without_a_table_it_lists_them(command: Command) -> None:
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(command: Command, small: str) -> None:
     shown = command("reproduce", "small", "--config-dir", small, "--dry-run", "--seeds", "3")
     assert shown.code == 0
-    assert "2 cells, 6 runs" in shown.out and "40" in shown.out
+    assert "2 cells, 6 runs" in shown.out and "\n  GAN / alternating" in shown.out
     assert "to run: 6 runs" in shown.out
     assert not Path("runs").exists() and not Path("results").exists()
+
+
+def test_names_that_fill_the_line_are_not_moved_beyond_its_end(
+    command: Command, small: str
+) -> None:
+    content = {**SMALL, "rows": {"GAN".ljust(30, "-"): SMALL["rows"]["GAN"]}}
+    (Path(small) / "reproduce" / "small.yaml").write_text(yaml.safe_dump(content))
+    shown = command("reproduce", "small", "--config-dir", small, "--dry-run").out
+    assert max(map(len, shown.splitlines())) <= 80 and "- / alternating" in shown
 
 
 def test_a_table_of_classes_of_ones_own_is_allowed_their_package(

@@ -204,7 +204,9 @@ def _announce_costs(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None
         scoring = "?" if own.score_seconds is None else duration(own.scoring(planned, seeds))
         steps = f"{planned.steps:,}", f"{1000 * own.step_seconds:.3g}"
         rows.append((planned.cell.name, *steps, training, scoring))
-    print("\n".join(f"  {line}" for line in aligned(rows, range(1, 5), width=terminal_width())))
+    lines = aligned(rows, range(1, 5), width=terminal_width())
+    indent = " " * max(0, min(2, terminal_width() - max(map(len, lines))))
+    print("\n".join(f"{indent}{line}" for line in lines))
     total = cost.estimate(to_do, costs, seeds)
     each = total.training + total.scoring
     runs = [cost.estimate([run], costs, seeds) for run in to_do]
