@@ -147,6 +147,12 @@ def test_a_row_that_lost_a_seed_is_not_tested_in_either_order(
     assert found[1]["against_first"]["p"] is None
 
 
+def test_a_flag_and_its_short_form_are_one(command: Command) -> None:
+    command("compare", "a", "b", "--metr=fid", "--metric", "kid").is_refused_with(
+        "--metric: it takes one value and is given twice"
+    )
+
+
 def test_too_few_and_too_many_are_refused(tmp_path: Path, command: Command) -> None:
     write_run(tmp_path / "a" / "r0")
     command("compare").is_refused_with("Name a run")

@@ -352,6 +352,7 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["pacgan_2d", "--only", "GAN / rim"], ["Did you mean 'GAN / ring'", "ring; grid"]),
         (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
         (["dirac_gan", "--seeds", "2", "--seeds", "3"], ["the flag --seeds: it takes one value"]),
+        (["dirac_gan", "--config-dir", ".", "-cd", "."], ["-cd: it takes one value"]),
         (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
         (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),
         (["dirac_gan", "--minutes", "soon"], ["--minutes soon is no time"]),

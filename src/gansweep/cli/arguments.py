@@ -87,11 +87,11 @@ class Parser(argparse.ArgumentParser):
         given = set()
         for word in itertools.takewhile(lambda word: word != "--", words):
             name = word.partition("=")[0]
-            short = self.allow_abbrev and name.startswith("--")
-            meant = [
-                known[flag] for flag in known if flag == name or (short and flag.startswith(name))
-            ]
-            action = known.get(name, meant[0] if len(meant) == 1 else None)
+            if self.allow_abbrev and name.startswith("--") and name not in known:
+                longer = [flag for flag in known if flag.startswith(name)]
+                action = known[longer[0]] if len(longer) == 1 else None
+            else:
+                action = known.get(name)
             if not isinstance(action, argparse._StoreAction):
                 continue
             if action.dest in given:

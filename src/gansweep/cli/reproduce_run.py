@@ -81,7 +81,8 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
 
 
 def _refuse_missing_folders(options: argparse.Namespace) -> None:
-    """Raises: UserError for a file that could not be written in the end."""
+    """Raises: UserError for a file in a folder that there is not, and for one that is a folder:
+    after hours of training it would be late to say so."""
     for flag, target in (("--csv", options.csv), ("--latex", options.latex)):
         if target is None:
             continue
@@ -242,6 +243,7 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
 
 
 def _save(one: Reproduction, found: Judged, stored: Sequence[results.StoredRun]) -> None:
+    """Add the runs to the results' file, and write the table's page."""
     if results.save_results(one.path, one.table, stored, one.configs()):
         print(f"wrote {one.path}")
     try:

@@ -105,6 +105,7 @@ GIVEN = {
 }
 # Keys in conf/model/ that are not options of the model's class.
 BESIDE_A_MODEL = ("points", "tiny", "search", "batch_size", "changeable")
+# The mappings at the root: the groups of options, and the names of their chosen files.
 GROUPS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")
 K = TypeVar("K", bound=Kind)
 

@@ -35,7 +35,7 @@ from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outage
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError, visible
-from gansweep.records.find import without
+from gansweep.records.find import why_without
 from gansweep.records.record import RunRecord
 from gansweep.search.population import PlannedRun, is_untouched
 from gansweep.search.settings import Settings
@@ -336,7 +336,7 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     Raises: UserError if the directory has no sweep, or cannot be written.
     """
     if not (Path(directory) / "sweep.yaml").exists():
-        lacks = without(Path(directory), "sweep.yaml")
+        lacks = why_without(Path(directory), "sweep.yaml")
         raise UserError(
             f"{directory} holds no sweep on {socket.gethostname()}: {lacks}. "
             "Give the directory that `gansweep sweep` names when it starts, on a file system that "

@@ -28,13 +28,13 @@ def existing_run(directory: Path) -> RunRecord:
     inside = next(iter(sorted(directory.glob("*/config.yaml"))), None)
     if inside is None:
         raise UserError(
-            f"{directory} is not a run: {without(directory, 'config.yaml')}. Give the directory of "
-            f"a run, such as {_run_near(directory)}."
+            f"{directory} is not a run: {why_without(directory, 'config.yaml')}. Give the "
+            f"directory of a run, such as {_run_near(directory)}."
         )
     raise UserError(f"{directory} is a group of runs. Give one of them, such as {inside.parent}.")
 
 
-def without(directory: Path, name: str) -> str:
+def why_without(directory: Path, name: str) -> str:
     """Why no file of that name is in what should be a directory."""
     if not directory.exists():
         return "it does not exist"

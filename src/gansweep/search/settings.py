@@ -19,7 +19,7 @@ from gansweep.config.signatures import fields
 from gansweep.errors import UserError
 from gansweep.judging.constraints import Constraint
 from gansweep.judging.objective import COSTS, Objective
-from gansweep.records.find import without
+from gansweep.records.find import why_without
 from gansweep.records.plain_values import DamagedError, plain
 from gansweep.records.record import replace_atomically
 from gansweep.records.stored_yaml import yaml_text
@@ -204,9 +204,10 @@ class Settings:
         except UserError:
             raise
         except (FileNotFoundError, NotADirectoryError):
+            lacks = why_without(Path(directory), "sweep.yaml")
             raise UserError(
-                f"{directory} holds no sweep: {without(Path(directory), 'sweep.yaml')}. Give the "
-                "directory that `gansweep sweep` names when it starts."
+                f"{directory} holds no sweep: {lacks}. Give the directory that `gansweep sweep` "
+                "names when it starts."
             ) from None
         except OSError as error:
             raise UserError(
