@@ -19,6 +19,7 @@ from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization
 
 WEIGHT_SPREAD = 0.1
+LEAST_LENGTH = 1e-12  # as of F.normalize
 LEAST_SPREAD = 1e-6  # below it an output is constant
 
 
@@ -36,7 +37,10 @@ class NormalizedLinear(nn.Module):
         self.scale = nn.Parameter(torch.ones(n_out, 1), requires_grad=learn_scale)
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.linear(features, self.scale * F.normalize(self.weight, dim=1), self.bias)
+        # the outputs are scaled, not the rows, of which there are more numbers
+        squares = self.weight.square().sum(1).clamp_min(LEAST_LENGTH**2)
+        gain = self.scale.flatten() * squares.rsqrt()
+        return torch.addcmul(self.bias, F.linear(features, self.weight), gain)
 
     @torch.no_grad()
     def begin_on(self, features: Tensor) -> Tensor:
