@@ -131,6 +131,21 @@ def test_a_variable_that_something_takes_is_no_mistake(words: list[str]) -> None
     config.refuse_unread(config.compose(words), words, OmegaConf.create())
 
 
+def test_a_variable_of_a_file_that_nothing_takes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    words = ["experiment=mine"]
+    for text, refused in (("lr: 0.1", True), ("width: 8", False), ("nets: {wide: 8}", False)):
+        own = "model: {generator: {width: '${width}'}}" if text == "width: 8" else ""
+        file.write_text(f"# @package _global_\n{text}\n{own}")
+        cfg = config.compose(words, config_dir=str(tmp_path))
+        if refused:
+            with pytest.raises(UserError, match=r"Nothing reads 'lr'.*optimizer\.generator\.lr"):
+                config.refuse_unread(cfg, words, OmegaConf.create())
+        else:
+            config.refuse_unread(cfg, words, OmegaConf.create())
+
+
 @pytest.mark.parametrize("resume", ["resume=", "resume=null"])
 def test_a_run_that_is_not_continued_keeps_nothing(resume: str) -> None:
     with pytest.raises(UserError, match="no option 'data.sigma'"):

@@ -265,26 +265,34 @@ def _unknown_key(
 
 
 def refuse_unread(cfg: DictConfig, words: Sequence[str], hydra: Any) -> None:
-    """Raises: UserError for a variable that a command of one run adds, and that nothing takes.
+    """Raises: UserError for a variable that a command of one run or a file adds at the top level,
+    and that nothing takes. A group of the user's own is none.
 
     words: of the command line.   hydra: its own configuration, which may take one, too.
     """
     every = [OmegaConf.to_container(node, resolve=False) for node in (cfg, hydra)]
     text = re.sub(r"\$\{\.+", "${", json.dumps([*every, *words], default=str))
     taken = " ".join(re.findall(r"\$\{[^\"]*", text))
-    for word in words:
-        key, equals, _ = word.lstrip("+").partition("=")
+    known = {*fields(ROOT), *GROUPS, "hydra"}
+    for key in [*_added(words), *map(str, cfg)]:
         root = re.split(r"[./@]", key)[0]
-        if not (word.startswith("+") and equals) or root in (*fields(ROOT), *GROUPS, "hydra"):
-            continue
         is_group = "/" in key or "@" in key or ("." not in key and OmegaConf.is_dict(cfg.get(root)))
-        if is_group or re.search(rf"(?<![\w.-]){re.escape(root)}(?![\w-])", taken):
+        is_taken = re.search(rf"(?<![\w.-]){re.escape(root)}(?![\w-])", taken)
+        if root in known or is_group or is_taken:
             continue
         others = [one for one in dotted_keys(cfg) if one.split(".")[0] != root]
         raise UserError(
             f"Nothing reads '{key}': what is added at the top level is a variable, which options "
             f"take as '${{{key}}}'.{_similar(key, others)} Else remove it."
         )
+
+
+def _added(words: Iterable[str]) -> Iterator[str]:
+    """The keys that overrides add with a plus sign."""
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if word.startswith("+") and equals:
+            yield key.lstrip("+")
 
 
 def _similar(key: str, known: Iterable[str]) -> str:
