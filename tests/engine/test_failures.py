@@ -21,8 +21,8 @@ from gansweep.engine.failures import (
     LINE_CHARACTERS,
     STOPPED,
     Failure,
+    all_alike,
     end_of,
-    first_alike,
     oom_kills,
     signal_of,
 )
@@ -166,7 +166,9 @@ def ended(*alike: str | None) -> list[optuna.trial.FrozenTrial]:
     ("alike", "many", "found"),
     [
         (["a", "a", "a"], 3, 3),
-        (["a", "a", "a", "b", "a"], 3, 4),
+        (["a", "a", "a", "a"], 3, 4),
+        (["a", "a", "a", "b"], 3, 0),
+        (["a", "a", "a", None], 3, 0),
         (["a", "a"], 3, 0),
         ([None, "a", "a", "a"], 3, 0),
         (["a", None, "a", "a"], 3, 0),
@@ -179,7 +181,7 @@ def ended(*alike: str | None) -> list[optuna.trial.FrozenTrial]:
 def test_first_trials_are_alike_where_all_failed_by_one_bug(
     alike: list[str | None], many: int, found: int
 ) -> None:
-    assert len(first_alike(ended(*alike), many)) == found
+    assert len(all_alike(ended(*alike), many)) == found
 
 
 @pytest.mark.slow

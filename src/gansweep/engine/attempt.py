@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from gansweep.engine.confirm import confirmation
 from gansweep.engine.finish_attempt import pin_recorded
 from gansweep.engine.lease.locks import Lease
-from gansweep.search.listed import POINT, Point, point_of
+from gansweep.search.listed import POINT, Point
 from gansweep.search.population import PlannedRun, open_record
 from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings
@@ -91,7 +91,8 @@ def start(sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str) ->
             pin_recorded(sweep, waiting)
         trial, source = _asked(study, waiting, worker), attrs.get("source")
         attempt = Attempt(role, key, attrs["attempt"], trial, study, lease, worker, source)
-        attempt.point = point_of(attrs)
+        listed = sweep.queue.listed
+        attempt.point = listed.point(attrs) if listed else None
         if role == "confirm":
             trials = trials_of(sweep.trials)
             c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)

@@ -159,15 +159,12 @@ def reopen(record: RunRecord) -> None:
         (record.directory / "traceback.txt").unlink(missing_ok=True)
 
 
-def first_alike(trials: Sequence[FrozenTrial], many: int) -> list[FrozenTrial]:
-    """The trials that failed by the same cause as the first `many` that ended; none if these had
-    several causes, or are fewer."""
+def all_alike(trials: Sequence[FrozenTrial], many: int) -> list[FrozenTrial]:
+    """The trials that ended, where these are at least `many` and all failed by the same cause; else
+    none. Which ended first does not matter: the clocks of several hosts may differ."""
     ended = [t for t in trials if t.state.is_finished()]
-    ended.sort(key=lambda t: (t.datetime_complete or t.datetime_start, t.number))
-    first = {t.user_attrs.get("alike") or None for t in ended[:many]}
-    if many < 1 or len(ended) < many or len(first) > 1 or None in first:
-        return []
-    return [t for t in ended if t.user_attrs.get("alike") in first]
+    causes = {t.user_attrs.get("alike") or None for t in ended}
+    return ended if 0 < many <= len(ended) and len(causes - {None}) == len(causes) == 1 else []
 
 
 @dataclass(frozen=True)

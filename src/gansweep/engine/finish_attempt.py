@@ -201,8 +201,8 @@ def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outco
 
 
 def _stop_if_alike(sweep: SweepStudy) -> None:
-    """Stop the sweep if the first trials that ended all failed by one bug."""
-    alike = failures.first_alike(trials_of(sweep.trials), sweep.settings.stop_after_alike)
+    """Stop the sweep if the first trials that ended all failed by one cause."""
+    alike = failures.all_alike(trials_of(sweep.trials), sweep.settings.stop_after_alike)
     if alike:
         records = sweep.records(alike[0].user_attrs["key"])
         failed = (r for r in records if (r.result() or {}).get("status") == "failed")
@@ -211,13 +211,19 @@ def _stop_if_alike(sweep: SweepStudy) -> None:
 
 
 def queue_failed(sweep: SweepStudy) -> None:
-    """Queue the trials again that failed alike, if no trial fared better: a user who gives the
-    command again has corrected the cause. Of a list each that failed, for none may be missing."""
+    """Queue trials that failed again: a user who gives the command again has corrected the cause.
+
+    Of a list each, for none may be missing; of a sweep that was stopped those with a cause; else
+    those that failed alike, if no trial fared better.
+    """
     trials = trials_of(sweep.trials)
-    ended = sum(t.state.is_finished() for t in trials)
-    again = failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended))
     if sweep.queue.listed is not None:
         again = [t for t in sweep.begun() if t.user_attrs.get("status") == "failed"]
+    elif failures.is_stopped(sweep.directory):
+        again = [t for t in trials if t.state.is_finished() and t.user_attrs.get("alike")]
+    else:
+        ended = sum(t.state.is_finished() for t in trials)
+        again = failures.all_alike(trials, min(sweep.settings.stop_after_alike, ended))
     for trial in again:
         for record in sweep.records(trial.user_attrs["key"]):
             failures.reopen(record)

@@ -40,6 +40,11 @@ class Listed:
         point = next((p for key, p in self._points.items() if key not in begun), None)
         return None if point is None else {**begin(point), POINT: dict(point)}
 
+    def point(self, attrs: Mapping[str, Any]) -> Point | None:
+        """The point of a trial as it is listed now, else as it was when the trial was queued: what
+        the key does not say, such as a tracker, is that of the last command."""
+        return self._points.get(attrs["key"]) or point_of(attrs)
+
     def wants(self, trial: FrozenTrial) -> bool:
         """Whether a trial is among the points that are listed now."""
         return trial.user_attrs["key"] in self._points
