@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -152,7 +153,7 @@ def _settings(
     settings.storage = canonical(str(one.cfg.storage))
     settings.launcher = plain(one.cfg.launcher)
     settings.config_dir = one.config_dir
-    settings.command = shlex.join(["gansweep", "reproduce", *typed])
+    settings.command, settings.folder = shlex.join(["gansweep", "reproduce", *typed]), os.getcwd()
     settings.uses_gpus = all(r.planned.cfg.trainer.accelerator != "cpu" for r in to_do)
     workers = worker_count(
         settings.launcher, one.cfg.workers, len(to_do), uses_gpus=settings.uses_gpus

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def run_sweep(
     if cfg.ui and settings.launcher.get("wait") is False:
         raise _page_without_command(settings)
     settings.config_dir = config_dir
-    settings.command = _to_continue(arguments)
+    settings.command, settings.folder = _to_continue(arguments), os.getcwd()
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
         allow_packages(path.partition(".")[0] for path in (target, *settings.preload))

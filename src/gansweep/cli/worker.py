@@ -1,7 +1,11 @@
 """`gansweep worker`: work on a sweep from another shell or machine."""
 
+import os
+from pathlib import Path
+
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.config import permissions
+from gansweep.errors import tell
 
 HELP = """Usage: gansweep worker SWEEP_DIR [extra_packages=[NAME]]
 
@@ -15,7 +19,8 @@ sweep's budget is spent.
 Start as many as you like. Ctrl-C saves and stops one, and another continues its
 trial. 'gansweep status SWEEP_DIR' shows them all, 'gansweep cancel SWEEP_DIR'
 stops them all. extra_packages= allows packages of yours whose classes its
-trials use.
+trials use. Relative paths of its options, as data.root=photos, begin in the
+folder where the sweep was started, if this machine has it.
 
 Exit code
   0   the sweep is finished
@@ -39,4 +44,25 @@ def main(words: list[str]) -> int:
         permissions.allow_packages(permissions.packages_in(word.partition("=")[2]))
     from gansweep.engine.worker import run_worker
 
-    return run_worker(directory)
+    return run_worker(_from_its_folder(directory))
+
+
+def _from_its_folder(directory: Path) -> Path:
+    """Go to the folder of the sweep's command, where relative paths of its options begin.
+
+    Returns: the sweep's directory as it is named from there.
+    """
+    from gansweep.search.settings import Settings
+
+    folder = Settings.load(directory).folder if (directory / "sweep.yaml").exists() else None
+    if folder is None or Path(folder) == Path.cwd():
+        return directory
+    absolute = directory.resolve()
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        tell(
+            f"gansweep: the sweep was started in {folder}, where this host cannot go "
+            f"({error.strerror}): relative paths of its options are looked for in {Path.cwd()}."
+        )
+    return absolute

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PR_SET_PDEATHSIG = 1
+OPTION = "An option of the sweep"  # in the refusal of what it reads
 BEGUN = "begun"  # a child's first message: from then on its end counts for the trial
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 # folders of YAML files; what else Hydra finds by this option, it imports
@@ -156,7 +157,7 @@ def trial_config(overrides: list[str], config_dir: str | None) -> DictConfig:
     """
     from gansweep.config.compose import compose
 
-    check_foreign(overrides, "An option of the sweep")
+    check_foreign(overrides, OPTION)
     for word in overrides:
         if word.lstrip("+~").startswith("hydra") and not FOLDERS.fullmatch(word):
             raise UserError(

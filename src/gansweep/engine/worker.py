@@ -13,8 +13,9 @@ from types import FrameType
 
 from optuna.exceptions import UpdateFinishedTrialError
 
+from gansweep.config.environment import check_foreign
 from gansweep.engine.attempt import Attempt
-from gansweep.engine.child import BEGUN, OnScore, Order, Scores, may_run, run_order
+from gansweep.engine.child import BEGUN, OPTION, OnScore, Order, Scores, may_run, run_order
 from gansweep.engine.failures import (
     CRASHES,
     EXIT_NO_SPACE,
@@ -70,7 +71,7 @@ class Worker:
         self.study.storage.retries.ends = lambda: self.stops > 0
         gc.freeze()  # the libraries stay; looking through them again takes half of our time
         settings = self.study.settings
-        _refuse_foreign_code(directory, settings)
+        _refuse_foreign(directory, settings)
         module = settings.target.rpartition(".")[0]
         preload = [*settings.preload, module, run_order.__module__]
         self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
@@ -318,8 +319,9 @@ def _opened(directory: Path) -> SweepStudy:
         time.sleep(LOOK_SECONDS)
 
 
-def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
-    """Raises: UserError if the sweep's directory names code that the user has not allowed."""
+def _refuse_foreign(directory: Path, settings: Settings) -> None:
+    """Raises: UserError if the sweep's directory names code or reads environment variables that
+    the user has not allowed."""
     for option, path in [("target", settings.target), *(("preload", p) for p in settings.preload)]:
         if not may_run(path):
             raise UserError(
@@ -327,6 +329,8 @@ def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
                 "sweep's directory is data and runs no other code. If you trust it, allow that "
                 f"with 'extra_packages=[{path.partition('.')[0]}]'."
             )
+    # before a trial fails by it
+    check_foreign([settings.overrides, [p["overrides"] for p in settings.points]], OPTION)
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:

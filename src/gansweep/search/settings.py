@@ -115,6 +115,7 @@ class Settings:
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
     command: str = UNKNOWN_COMMAND  # that began it, or continued it last
+    folder: str | None = None  # where it was given, and relative paths of the options begin
     target: str = "gansweep.engine.child.train_trial"  # what runs a trial, by its dotted path
     preload: list[str] = field(default_factory=lambda: [WARM_UP])
     points: list[Any] = field(default_factory=list)  # runs listed one by one: see search/listed.py
