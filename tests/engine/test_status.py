@@ -3,6 +3,7 @@ torch."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -300,3 +301,46 @@ def test_commands_teach_and_refuse(
     assert "4 to come" in command("status", str(directory)).out
     command("status", str(directory), "--json", "--leaderboard").is_refused_with("leaderboard.json")
     assert not (directory / CANCELLED).exists()
+
+
+def test_cancel_on_a_full_disk_stops_the_workers_here_and_names_the_fix(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cancelled")
+
+    directory, signalled = made(words), []
+    lease = WorkerFile(directory, "w0")
+    monkeypatch.setattr("gansweep.cli.cancel.replace_atomically", full)
+    monkeypatch.setattr(os, "kill", lambda *call: signalled.append(call))
+    with pytest.raises(UserError, match="No space left.*Free some space, then cancel it again"):
+        cancel(directory)
+    assert (os.getpid(), signal.SIGTERM) in signalled
+    lease.leave()
+
+
+def test_the_command_that_continues_a_sweep_holds_in_any_folder_and_after_a_move(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made(words)
+    settings = Settings.load(directory)
+    assert settings.to_continue(directory) == settings.command
+    monkeypatch.chdir(tmp_path)
+    folder = settings.folder
+    assert settings.to_continue(directory) == f"cd {folder} && {settings.command}"
+    moved = directory.rename(tmp_path / "moved")
+    again = shlex.split(settings.to_continue(moved))
+    assert again[-2:] == [f"runs_dir={tmp_path}", "name=moved"]
+
+
+def test_status_of_a_table_names_no_option_that_is_refused_beside_show(words: list[str]) -> None:
+    directory = made(words)
+    settings = Settings.load(directory)
+    settings.points = [{"key": "t0000", "params": {}, "overrides": [], "note": {}}]
+    began = "gansweep reproduce pacgan_2d"
+    settings.command = f"{began} --only 'GAN, R1' --seeds 2 --minutes=30 runs_dir=r"
+    settings.save(directory)
+    worker = WorkerFile(directory, "w0")
+    commands = status_of(directory).next
+    worker.leave()
+    assert any(c.endswith(f"{began} runs_dir=r --show") for c in commands), commands

@@ -352,3 +352,20 @@ def test_continued_sweep_does_not_report_old_events_again(finished: tuple[Path, 
     with EventLines(Watch(SweepStudy(directory)), 1, out) as update:
         update()
     assert out.getvalue() == ""
+
+
+def test_a_worker_goes_on_with_what_the_command_adds_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made(words_of_a_sweep(tmp_path, "n_trials=1", UNCONFIRMED))
+    finished, grown = SweepStudy.finished, []
+
+    def growing(study: SweepStudy) -> bool:
+        if (is_finished := finished(study)) and not grown:
+            grown.append(made(words_of_a_sweep(tmp_path, "n_trials=2", UNCONFIRMED)))
+        return is_finished
+
+    monkeypatch.setattr(SweepStudy, "finished", growing)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert Worker(directory, "w0", 1).run() == EXIT_FINISHED
+    assert ends(directory) == [["finished"], ["finished"], [], []]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.engine.lease.workers import CANCELLED, WorkerInfo, workers_of
+from gansweep.engine.storage.disk import writing
 from gansweep.errors import UserError, visible
 from gansweep.records.notation import plural
-from gansweep.records.record import disk_error, replace_atomically
+from gansweep.records.record import replace_atomically
 
 HELP = """\
 Usage: gansweep cancel SWEEP_DIR
@@ -53,10 +54,12 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     settings = Settings.load(directory)
     launcher = settings.launcher.get("name")
     content = {"at": time.time(), "host": socket.gethostname()}
+    unwritten = None
     try:
-        replace_atomically(directory / CANCELLED, json.dumps(content).encode())
-    except OSError as error:
-        raise disk_error(error, directory) or error from None
+        with writing(directory, ", then cancel it again: other machines do not know of it yet."):
+            replace_atomically(directory / CANCELLED, json.dumps(content).encode())
+    except UserError as error:  # what needs no disk is done before it is raised
+        unwritten = error
     workers = workers_of(directory)
     here = [worker for worker in workers if _is_signalled(worker)]
     elsewhere = [worker for worker in workers if worker not in here]
@@ -70,6 +73,8 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
             print("Workers that run there, or start later, end by themselves.")
     if here:
         print(f"Asked {_counted(here)} of this machine to save and stop.")
+    if unwritten is not None:
+        raise unwritten
     if elsewhere:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
     deadline = time.monotonic() + wait_seconds
@@ -84,7 +89,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"  gansweep status {shlex.quote(str(directory))}")
     else:
         print(f"No worker is at work on {directory}.")
-    print(f"Nothing is lost. To continue the sweep:\n  {visible(settings.command)}")
+    print(f"Nothing is lost. To continue the sweep:\n  {visible(settings.to_continue(directory))}")
     return 1 if still else 0
 
 

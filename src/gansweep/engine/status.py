@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections import Counter
@@ -168,8 +169,8 @@ def _state(
 
 def _next(status: Status, settings: Settings) -> dict[str, str]:
     """The commands that make sense now, and what they do."""
-    began = settings.command
-    table = {f"{began} --show": "see the table"} if settings.points else {}
+    began = settings.to_continue(Path(status.directory))
+    table = {f"{_whole_table(began)} --show": "see the table"} if settings.points else {}
     directory = shlex.quote(status.directory)
     report, worker, cancel, again = (
         f"gansweep {verb} {directory}" for verb in ("report", "worker", "cancel", "status")
@@ -181,6 +182,11 @@ def _next(status: Status, settings: Settings) -> dict[str, str]:
     if status.state in ("running", "queued"):
         return {**table, report: "see its runs", worker: "add a worker", cancel: "stop it"}
     return {began: "continue it", report: "see its runs"}
+
+
+def _whole_table(command: str) -> str:
+    """The command of a table without what says which of its cells were to be trained."""
+    return re.sub(r" --(only|seeds|minutes)[ =]('[^']*'|\S+)", "", command)
 
 
 def _in_order(statuses: Iterable[str], planned: int = 0) -> dict[str, int]:

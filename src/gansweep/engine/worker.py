@@ -67,11 +67,9 @@ class Worker:
         self.threads = threads
         self.stops = 0  # how often we were asked to stop
         self._looked = 0.0
-        self.study = _opened(directory)
-        self.study.storage.retries.ends = lambda: self.stops > 0
+        self._open(directory)
         gc.freeze()  # the libraries stay; looking through them again takes half of our time
         settings = self.study.settings
-        _refuse_foreign(directory, settings)
         module = settings.target.rpartition(".")[0]
         preload = [*settings.preload, module, run_order.__module__]
         self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
@@ -108,14 +106,30 @@ class Worker:
             if attempt is not None:
                 self._attempt(attempt)
                 pause = IDLE_SECONDS[0]
-            elif is_stopped(self.study.directory) or self.study.finished():
+            elif is_stopped(self.study.directory):
                 return
+            elif self.study.finished():
+                if not self._has_grown():
+                    return
             else:  # another worker may die and leave us its trial
                 if pause == IDLE_SECONDS[1]:
                     self._gpus.give_back()  # others may have work for them
                 self.file.note(WAITS_FOR_GPU if self._waits else IDLE)
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
+
+    def _has_grown(self) -> bool:
+        """Whether the command was given again, with more to do: then that is to be done."""
+        if self._changed == _changed(self.study.directory):
+            return False
+        self._open(self.study.directory)
+        return not self.study.finished()
+
+    def _open(self, directory: Path) -> None:
+        self._changed = _changed(directory)
+        self.study = _opened(directory)
+        self.study.storage.retries.ends = lambda: self.stops > 0
+        _refuse_foreign(directory, self.study.settings)
 
     def _has_gpus(self) -> bool:
         """Take the GPUs that a trial needs, if they are free; whether we have them."""
@@ -133,7 +147,7 @@ class Worker:
         if self.stops or not self.study.finished():
             if not is_cancelled(directory):
                 return EXIT_STOPPED
-            command = visible(self.study.settings.command)
+            command = visible(self.study.settings.to_continue(directory))
             print(f"{directory}: the sweep was cancelled. To continue it:\n  {command}", flush=True)
             return EXIT_CANCELLED
         for lease in (directory / "leases").glob("[!.]*"):
@@ -305,6 +319,11 @@ class Worker:
             return "itself", ""
         said = "".join(end_of(run_dir / "log.txt", 1)).strip()
         return "itself", said or f"ended with {exit_code} before it began: see workers/*.server.log"
+
+
+def _changed(directory: Path) -> int:
+    """When the sweep's settings were written last."""
+    return (directory / "sweep.yaml").stat().st_mtime_ns
 
 
 def _opened(directory: Path) -> SweepStudy:

@@ -167,6 +167,19 @@ class Settings:
         """Whether the pruner looks at the final values of the seeds, not at the runs' curves."""
         return bool(self.pruner["name"] == "wilcoxon")
 
+    def to_continue(self, directory: Path) -> str:
+        """The command that continues the sweep in `directory`, as it is to be given here: also from
+        another folder, and where the directory was moved."""
+        folder = Path(self.folder) if self.folder else Path.cwd()
+        go = "" if folder == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+        began, place = folder / self.runs_dir / self.name, directory.resolve()
+        if self.command == UNKNOWN_COMMAND or began.resolve() == place:
+            return go + self.command
+        words = [f"runs_dir={place.parent}"]  # of two the last one counts
+        if place.name != self.name:
+            words.append(f"name={place.name}")
+        return f"{go}{self.command} {shlex.join(words)}"
+
     def identity(self) -> dict[str, Any]:
         """What may not change between two runs of the command that continue one sweep."""
         objectives = self.objectives

@@ -97,3 +97,18 @@ def test_jobs_of_a_cancelled_sweep_are_cancelled_once_slurm_answers_again(
     (launcher.directory / CANCELLED).write_text("{}")
     assert launcher.run(lambda: None) is False
     assert cancelled == [launcher.directory]
+
+
+def test_workers_that_ended_as_the_sweep_grew_are_submitted_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"max_running": None, "every_seconds": 1}
+    launcher, submitted = slurm.SlurmLauncher(tmp_path, options, 2), []
+    monkeypatch.setattr(launcher, "_exit_codes", lambda jobs: {0})
+    monkeypatch.setattr(launcher, "submit_missing", lambda: submitted.append(2))
+    launcher._refuse_stuck([])
+    assert submitted == [2]
+    monkeypatch.setattr(launcher, "_written", lambda kind: [])
+    with pytest.raises(UserError, match="are gone"):
+        launcher._refuse_stuck([])
+    assert submitted == [2]

@@ -296,6 +296,7 @@ def test_error_of_a_damaged_journal_names_the_command_that_repairs_it(
     with pytest.raises(UserError) as refusal:
         SweepStudy(directory)
     assert f"Line {line} of {journal} was damaged" in str(refusal.value)
+    assert str(refusal.value).count("on the disk") == 1
     command = re.search(r"`gansweep (.*?)`", str(refusal.value))
     assert command is not None
     assert main(shlex.split(command[1])) == 0

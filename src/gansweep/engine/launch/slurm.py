@@ -107,6 +107,7 @@ class SlurmLauncher:
         (self.directory / "workers").mkdir(exist_ok=True)
         self._arrays: set[str] = set()  # of our workers
         self._printed = ""
+        self._again = False
 
     def run(self, tick: Callable[[], None]) -> bool:
         """Submit the missing workers and wait until the sweep is finished (True) or cancelled
@@ -239,6 +240,10 @@ class SlurmLauncher:
         stop = SweepHalt.of(self.directory)
         if stop is not None:
             message = stop.message(self.given)
+        elif not jobs and codes == {0} and not self._again:
+            self._again = True  # they ended just before this command gave them more to do
+            self.submit_missing()
+            return
         elif not jobs or (codes and codes <= set(CANNOT_WORK)):
             message = self._obituary(codes)
         elif all(any(word in job.reason for word in HOPELESS) for job in jobs):

@@ -57,7 +57,7 @@ def repair(directory: Path) -> str:
     return (
         (damage or f"The study of {directory} is whole.")
         + (f" Restored from the records of the runs: {' and '.join(ended)}." if ended else WHOLE)
-        + f"\nnext: {settings.command}"
+        + f"\nnext: {settings.to_continue(directory)}"
     )
 
 

@@ -289,6 +289,8 @@ def _replayed(file: JournalFile) -> JournalStorage:
     """Raises: UserError if a readable line has an impossible content."""
     try:
         return JournalStorage(file)
+    except UserError:  # of a line that is named already
+        raise
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"{file.path} was damaged on the disk: a line of it has an impossible content "
