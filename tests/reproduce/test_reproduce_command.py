@@ -161,7 +161,7 @@ def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, s
     """Two runs of 40 steps of 1 ms are 0.08 s of one worker: half of it within 0.05 s."""
     words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
     assert "budget share-0.5: 0.5" in command(*words, "--minutes", f"{0.05 / 60}").out
-    assert "budget paper: all" in command(*words, "--minutes", "1").out
+    assert "budget paper: 1 seed." in command(*words, "--minutes", "1").out
 
 
 def test_minutes_are_those_of_a_largest_budget_of_a_part(command: Command, small: str) -> None:

@@ -251,9 +251,7 @@ def test_calculated_figures_of_several_protocols_are_not_far_from_them() -> None
     mine = {"contraction": {"score": "contraction"}}
     rows = [exact("GAN", 0, protocols=other), exact("WGAN-GP 0.3", 0, protocols=mine)]
     text = "\n".join(sentences(dirac(rows)))
-    assert (
-        "0 of 2 figures agree with the calculated ones within their tolerance. Not tested" in text
-    )
+    assert "0 of 2 figures agree with the calculated ones within their tolerance (0.001)." in text
     assert badge_words(dirac(rows)) == "0 of 2 figures agree, 0 differ, 2 not decided"
 
 
@@ -268,7 +266,11 @@ def test_a_cell_whose_runs_are_all_lost_is_shown_and_counted() -> None:
     few = run("K + 1 classes, game", 0, [], setting="100", budget="small", status="diverged")
     name = {few["address"]: "K + 1 classes, game / 100"}
     rows = markdown_table(judged(labels, labels.budget("small"), [few], name)).splitlines()
-    assert "| 1, 1 lost | lost |" in rows[-1] and len(rows) == 3
+    (lost,) = (row for row in rows if "| 1, 1 lost | lost |" in row)
+    assert "K + 1 classes, game" in lost
+    expected = {row for order in labels.orders for row in order.rows}
+    assert all(any(f"| {row} | 50 labels" in line for line in rows) for row in expected)
+    assert all(line.endswith("| 0 | no run yet |") for line in rows[2:] if line != lost)
     assert "GAN, grid of 25, modes: cannot tell: 1 run of it has no score." in sentences(bare)[1]
 
 
@@ -412,3 +414,12 @@ def test_an_interval_ends_at_the_number_of_modes() -> None:
     runs = [run("GAN", seed, [float(n)]) for seed, n in enumerate((19, 24, 25))]
     last = next(one.last for one in found(runs).cells if one.last and one.score.word == "modes")
     assert last.interval == (pytest.approx(22.667 - 7.985, abs=1e-3), 25.0)
+
+
+def test_a_budget_without_runs_names_those_that_have_some() -> None:
+    rows = [run("GAN", 0, [8.0], budget="small")]
+    one = judged(TABLE, TABLE.budget("paper"), rows, {})
+    assert sentences(one) == [
+        "No run of ours has ended under the budget 'paper' yet.",
+        "The file has runs of other budgets: --show --budget small.",
+    ]

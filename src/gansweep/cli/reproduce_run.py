@@ -165,8 +165,8 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     """Print what there is to run and what it costs on this machine."""
     table, budget = one.table, one.budget
     print(visible(folded(f"{table.title}\n{table.citation}", terminal_width())))
-    share = "all" if budget.share == 1 else f"{budget.share:.4g}"
-    said = f"budget {budget.name}: {share} of the table's images, {plural(one.seeds, 'seed')}. "
+    share = "" if budget.share == 1 else f"{budget.share:.4g} of the table's images, "
+    said = f"budget {budget.name}: {share}{plural(one.seeds, 'seed')}. "
     print(visible(folded(f"{said}{budget.says}".rstrip(), terminal_width())))
     if not table.run_by_us:
         print("This table is complete, and none of its cells was run by us.")

@@ -80,8 +80,10 @@ def _of_table(found: Judged) -> str:
     lines = [
         f"## {table.title}",
         f"`gansweep reproduce {table.name} --budget {budget.name}`. {table.citation}.",
+        *([f"Budget: {budget.says}"] if budget.says else []),
         markdown_table(found),
         f"* the paper's rule. {FOOT}.",
+        *(f"{row} is not run: {why}" for row, why in table.not_run.items()),
         *sentences(found),
         *(f"- Departure: {one.what} {one.why}" for one in table.departures),
         *table.notes,

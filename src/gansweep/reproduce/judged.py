@@ -87,9 +87,15 @@ class Judged:
     repeated: int  # runs in the file of a seed that another run counts for
     mixed: tuple[tuple[str, Refusal], ...]  # setting, and a score of several protocols in it
     hardware: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()  # other budgets with runs in the file
 
     def of(self, cell: Cell) -> list[CellScore]:
         return [one for one in self.cells if one.cell is cell]
+
+    @property
+    def expected(self) -> set[tuple[str, str, str]]:
+        """(row, setting, score) of the orders that are expected without a figure."""
+        return {(row, o.setting, o.score) for o in self.table.orders for row in o.rows}
 
     def runs_of(self, cell: Cell) -> CellRuns | None:
         return next((one for one in self.runs if one.cell is cell), None)
@@ -127,7 +133,8 @@ def judged(
     outdated = sum(run["address"] not in addresses for run in own)
     repeated = len(own) - outdated - len(current)
     parts = (tuple(cells), tuple(runs), tuple(orders), outdated, repeated, mixed, tuple(hardware))
-    return Judged(table, budget, *parts)
+    elsewhere = sorted({run["budget"] for run in stored} - {budget.name})
+    return Judged(table, budget, *parts, tuple(elsewhere))
 
 
 def _mixed(

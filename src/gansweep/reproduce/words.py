@@ -11,7 +11,11 @@ from gansweep.judging.agreement import Equivalence
 from gansweep.records.notation import duration, listing, plural, probability
 from gansweep.reproduce.judged import CellRuns, CellScore, ColumnOrder, Judged
 
-SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
+SHOWN = {  # by what a budget shows
+    "order": "reproduces no digits; it can show an order at most",
+    "trend": "reproduces no digits; it can show a trend at most",
+    "nothing": "cannot be compared with the paper's figures",
+}
 ORDERS = {
     "same": "our runs follow the {whose} order",
     "trend": "our runs tend to the {whose} order",
@@ -26,14 +30,11 @@ def sentences(found: Judged) -> list[str]:
     table, budget = found.table, found.budget
     if not found.n:
         none = f"No run of ours has ended under the budget '{budget.name}' yet."
-        return [none, *_not_counted(found)]
+        return [none, *_elsewhere(found), *_not_counted(found)]
     lines = [_spent(found)]
     if budget.shows != "digits":
-        share = "all" if budget.share == 1 else f"{budget.share:.4g}"
-        lines.append(
-            f"This budget, {share} of the table's images, reproduces no digits; it can "
-            f"show {SHOWN[budget.shows]}."
-        )
+        part = "" if budget.share == 1 else f", {budget.share:.4g} of the table's images,"
+        lines.append(f"This budget{part} {SHOWN[budget.shows]}.")
     if table.known_from == "memory":
         lines.append(_from_memory(found))
     elif budget.shows == "digits":
@@ -52,6 +53,12 @@ def sentences(found: Judged) -> list[str]:
         for setting, score in found.mixed
     ]
     return [*lines, *_not_counted(found)]
+
+
+def _elsewhere(found: Judged) -> Iterator[str]:
+    if found.elsewhere:
+        shown = listing([f"--show --budget {name}" for name in found.elsewhere], "and")
+        yield f"The file has runs of other budgets: {shown}."
 
 
 def _not_counted(found: Judged) -> Iterator[str]:
@@ -120,7 +127,7 @@ def _exactly(exact: list[CellScore]) -> str:
     }
     text = (
         f"{len(names['agrees'])} of {plural(len(exact), 'figure')} agree with the calculated ones "
-        "within their tolerance"
+        f"within their tolerance ({exact[0].score.tolerance:g})"
     )
     differences = [
         (abs(o.agreement.difference), o)
