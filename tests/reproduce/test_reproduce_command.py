@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Finished
+from small_table import SMALL, trained
 
 from gansweep.cli import reproduce_run, reproduction
 from gansweep.config import permissions
@@ -26,59 +27,6 @@ from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.run.train import train
 
 Command = Callable[..., Finished]
-SMALL = {
-    "title": "A small game",
-    "citation": "Nobody",
-    "known_from": "calculated",
-    "evaluation_seeds": 0,
-    "overrides": [
-        *("experiment=paper_dirac_gan", "budget_kimg=0.04"),
-        "callbacks.game_at_rest.every_kimg=0.02",
-    ],
-    "scores": {"real": {"score": "eigenvalue_real", "decimals": 4, "tolerance": 0.001}},
-    "settings": {"alternating": {}},
-    "rows": {
-        "GAN": {"cells": {"alternating": {"published": {"real": 0}}}},
-        "R1": {
-            "overrides": [
-                "+model.penalties.r1._target_=gansweep.terms.penalties.R1",
-                "+model.penalties.r1.weight=0.3",
-            ],
-            "cells": {"alternating": {"published": {"real": -0.15}}},
-        },
-    },
-    "budgets": {"paper": {"seeds": 1}},
-}  # fmt: skip
-
-
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder with the table `small`; costs are not measured."""
-    folder = tmp_path / "own" / "reproduce"
-    folder.mkdir(parents=True)
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False))
-    monkeypatch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000, 0.0, False))
-    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
-    return str(tmp_path / "own")
-
-
-def trained(
-    small: str, directory: Path, status: str = "finished", seed: int = 0, row: str = "GAN"
-) -> None:
-    """Write the record of a run of the row's cell, as `gansweep train` would."""
-    from omegaconf import OmegaConf, open_dict
-
-    from gansweep.config.environment import without_secrets
-
-    table = load_table("small", small)
-    (one,) = planned_cells(table, table.budget(None), compose, [row])
-    with open_dict(one.cfg):
-        one.cfg.seed = seed
-    record = RunRecord.create(directory, OmegaConf.to_yaml(without_secrets(one.cfg)))
-    protocols = {"eigenvalue_real": {"score": "eigenvalue_real"}}
-    last = {"eigenvalue_real": {"value": 0.0001, "kimg": 0.04}}
-    facts = {"seed": seed, "budget_kimg": 0.04, "kimg": 0.04, "seconds": 1.0}
-    record.write_result({"status": status, "last": last, "protocols": protocols, **facts})
 
 
 def test_without_a_table_it_lists_them(command: Command) -> None:
@@ -114,21 +62,6 @@ def test_a_table_of_classes_of_ones_own_is_allowed_their_package(
     assert permissions.allowed_packages() == ["table_terms"]
 
 
-def test_a_dry_run_for_kubernetes_prints_a_job_that_runs_the_table(
-    command: Command, small: str
-) -> None:
-    given = ["launcher=kubernetes", "launcher.image=r/g:1", "launcher.claim=runs", "workers=2"]
-    done = command("reproduce", "small", "--config-dir", small, "--dry-run", *given)
-    assert done.code == 0, done.err
-    job = yaml.safe_load(done.out)
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    script = container["command"][-1]
-    words = f"exec gansweep reproduce small --config-dir {small} launcher=local workers=1\n"
-    assert script.startswith(f'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then\n  {words}fi\n')
-    assert "exec gansweep worker runs/reproduce-small" in script
-    assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
-
-
 def test_a_part_of_a_table_is_not_begun_beside_jobs_for_the_rest(
     command: Command, small: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,23 +88,6 @@ def test_what_is_shown_has_the_seeds_of_other_commands(command: Command, small: 
             trained(small, Path("runs") / "reproduce-small" / run.key, seed=run.seed)
     shown = command("reproduce", "small", "--config-dir", small, "--show").out
     assert "0.0001 (3)" in shown
-
-
-def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, small: str) -> None:
-    """Two runs of 40 steps of 1 ms are 0.08 s of one worker: half of it within 0.05 s."""
-    words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
-    assert "budget share-0.5: 0.5" in command(*words, "--minutes", f"{0.05 / 60}").out
-    assert "budget paper: 1 seed." in command(*words, "--minutes", "1").out
-
-
-def test_minutes_are_those_of_a_largest_budget_of_a_part(command: Command, small: str) -> None:
-    """Half of the table's images: two runs of 20 ms."""
-    path = Path(small) / "reproduce" / "small.yaml"
-    part = {"half": {"share": 0.5, "shows": "order"}}
-    path.write_text(yaml.safe_dump({**SMALL, "budgets": part}, sort_keys=False))
-    words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
-    assert "budget half: 0.5 of" in command(*words, "--minutes", f"{0.05 / 60}").out
-    assert "budget share-0.25: 0.25 of" in command(*words, "--minutes", f"{0.03 / 60}").out
 
 
 def test_whole_runs_are_dealt_out(
