@@ -31,9 +31,9 @@ from sweep_processes import (
 from sweep_studies import begin, finish, make, record, sampler
 
 from gansweep.engine.attempt import Attempt
-from gansweep.engine.lease import locks
+from gansweep.engine.lease import locks, workers
 from gansweep.engine.lease.locks import Lease
-from gansweep.engine.lease.workers import launching, refuse_second
+from gansweep.engine.lease.workers import LAUNCHER_FILE, launching, refuse_second
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
@@ -212,3 +212,29 @@ def test_commands_in_a_refusal_can_be_pasted(tmp_path: Path) -> None:
         refuse_second(directory)
     commands = [shlex.split(words) for words in str(refused.value).split("`")[1::2]]
     assert commands == [["gansweep", v, str(directory)] for v in ("status", "worker", "cancel")]
+
+
+def test_pod_waits_for_the_end_of_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a killed launcher on another node, whose lease is not touched any more."""
+    (tmp_path / "workers").mkdir()
+    monkeypatch.setattr(locks, "TOUCH_SECONDS", 3600)
+    with launching(tmp_path):
+        monkeypatch.setattr(locks, "kernel_id", lambda: "another host's")
+        with pytest.raises(UserError, match="at work already"):
+            refuse_second(tmp_path)
+        monkeypatch.setenv(workers.JOB, "1a")
+        old = (0, 0)
+        monkeypatch.setattr(time, "sleep", lambda _: os.utime(tmp_path / LAUNCHER_FILE, old))
+        refuse_second(tmp_path)
+
+
+def test_pod_is_refused_beside_one_that_does_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "workers").mkdir()
+    monkeypatch.setenv(workers.JOB, "1a")
+    monkeypatch.setattr(workers, "FORMER_SECONDS", 0.0)
+    with launching(tmp_path), pytest.raises(UserError, match="at work already"):
+        refuse_second(tmp_path)

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 from command_line import Finished
+from small_table import trained
+
+from gansweep.engine.lease.workers import JOB
 
 Command = Callable[..., Finished]
+GIVEN = ["launcher=kubernetes", "launcher.image=r/g:1", "launcher.claim=runs"]
+
+
+def job_of(command: Command, own: str, *words: str) -> dict[str, Any]:
+    done = command("reproduce", "small", "--config-dir", own, "--dry-run", *GIVEN, *words)
+    assert done.code == 0, done.err
+    return dict(yaml.safe_load(done.out))
+
+
+def container_of(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return dict(container)
 
 
 def test_a_dry_run_for_kubernetes_prints_a_job_that_runs_the_table(
     command: Command, small: str
 ) -> None:
-    given = ["launcher=kubernetes", "launcher.image=r/g:1", "launcher.claim=runs", "workers=2"]
-    done = command("reproduce", "small", "--config-dir", small, "--dry-run", *given)
-    assert done.code == 0, done.err
-    job = yaml.safe_load(done.out)
-    (container,) = job["spec"]["template"]["spec"]["containers"]
+    job = job_of(command, small, "workers=2")
+    container = container_of(job)
     script = container["command"][-1]
     words = f"exec gansweep reproduce small --config-dir {small} launcher=local workers=1\n"
-    assert script.startswith(f'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then\n  {words}fi\n')
+    assert f'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then\n  {words}fi\n' in script
     assert "exec gansweep worker runs/reproduce-small" in script
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
+
+
+def test_pods_end_where_every_run_of_the_table_is_known(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = container_of(job_of(command, small))["command"][-1]
+    for k, row in enumerate(("GAN", "R1")):
+        trained(small, Path("runs") / "anywhere" / f"run-{k}", row=row)
+    monkeypatch.setenv(JOB, "1a")
+    first = command("reproduce", "small", "--config-dir", small)
+    assert first.code == 0 and not Path("runs/reproduce-small/sweep.yaml").exists()
+    variables = {**os.environ, "JOB_COMPLETION_INDEX": "1"}
+    other = subprocess.run(["sh", "-c", script], env=variables, timeout=60, check=False)
+    assert other.returncode == 0

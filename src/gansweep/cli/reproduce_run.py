@@ -11,11 +11,12 @@ from pathlib import Path
 
 from gansweep.cli.report import write_text
 from gansweep.cli.reproduction import Reproduction, plain
-from gansweep.cli.sweep_run import launch
+from gansweep.cli.sweep_run import ELSEWHERE, launch
 from gansweep.cli.waiting import waiting
 from gansweep.engine.launch import slurm_queue, worker_count
 from gansweep.engine.launch.kubernetes import manifest
 from gansweep.engine.lease import workers as worker_files
+from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.storage import canonical
 from gansweep.errors import UserError, folded, tell, terminal_width, visible
 from gansweep.records.notation import aligned, duration, listing, plural
@@ -74,6 +75,9 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
             settings, workers = _settings(one, to_do, typed)
             _refuse_part_of_jobs(one, settings)
             launch(settings, Space([]), workers)
+        else:
+            with writing(one.directory, ELSEWHERE):
+                worker_files.tell_job(one.directory)
     except (KeyboardInterrupt, SystemExit):
         _show(one, options, save=True)
         raise

@@ -184,6 +184,7 @@ def _launch(
     """
     study = SweepStudy.create(directory, settings, space)
     (directory / worker_files.CANCELLED).unlink(missing_ok=True)
+    worker_files.tell_job(directory)  # its workers must not meet what stopped or cancelled it
     size = plural(study.n_trials, "trial")
     if study.population is not None:
         size = f"{settings.n_trials} members, {settings.generations} generations"

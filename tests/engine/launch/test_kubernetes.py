@@ -15,6 +15,10 @@ from command_line import Finished
 from sweep_processes import made, words_of_a_sweep
 
 from gansweep.cli.sweep_run import launch
+from gansweep.config import permissions
+from gansweep.engine.failures import STOPPED
+from gansweep.engine.lease import workers
+from gansweep.engine.lease.workers import CANCELLED, JOB_FILE
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
 from gansweep.search.space import Space
@@ -32,7 +36,7 @@ CONTAINER = {
     "!image": str,
     "command": [str],
     "workingDir": str,
-    "env": [{"!name": str, "!value": str}],
+    "env": [{"!name": str, "value": str, "valueFrom": {"fieldRef": {"!fieldPath": str}}}],
     "envFrom": [{"secretRef": {"!name": str}}],
     "resources": {"limits": {"cpu": int, "memory": str, "nvidia.com/gpu": int}},
     "volumeMounts": [{"!name": str, "!mountPath": str}],
@@ -149,33 +153,85 @@ def test_long_names_stay_names_of_hosts(command: Command) -> None:
     assert re.fullmatch(NAME, f"{job['metadata']['name']}-399")
 
 
-def test_first_pod_begins_the_sweep_and_the_others_wait_for_it(
-    command: Command, tmp_path: Path
-) -> None:
-    """The script in a shell, with a gansweep that says what it is asked."""
-    script = script_of(job_of(command, "name=s", "workers=2", "extra_packages=[my_nets]"))
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "gansweep").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
-    (tmp_path / "bin" / "sleep").write_text("#!/bin/sh\nmkdir -p runs/s && >runs/s/sweep.yaml\n")
-    for program in (tmp_path / "bin").iterdir():
-        program.chmod(0o755)
+class Pods:
+    """The script of a manifest in a shell, with a gansweep that says what it is asked, and a sleep
+    in which the first pod begins or continues the sweep."""
 
-    def pod(index: int) -> str:
-        path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        variables = {**path, "JOB_COMPLETION_INDEX": str(index)}
-        asked = ["sh", "-c", script]
-        done = subprocess.run(asked, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    def __init__(self, script: str, folder: Path) -> None:
+        self.script, self.folder = script, folder
+        begins = 'mkdir -p runs/s; >runs/s/sweep.yaml; printf %s "$GANSWEEP_JOB" >runs/s/job'
+        programs = {"gansweep": 'printf "%s|" "$@"', "sleep": f"{begins}; printf slept:"}
+        (folder / "bin").mkdir()
+        for name, does in programs.items():
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+            (folder / "bin" / name).chmod(0o755)
+
+    def end_of(self, index: int, job: str) -> subprocess.CompletedProcess[str]:
+        path = {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        variables = {**path, "JOB_COMPLETION_INDEX": str(index), workers.JOB: job}
+        asked = ["sh", "-c", self.script]
+        return subprocess.run(
+            asked, cwd=self.folder, env=variables, capture_output=True, text=True, check=False
+        )
+
+    def said(self, index: int, job: str = "1a") -> str:
+        done = self.end_of(index, job)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    begun = pod(0)
+
+def test_first_pod_of_each_job_begins_or_continues_the_sweep_and_the_others_wait_for_it(
+    command: Command, tmp_path: Path
+) -> None:
+    pods = Pods(script_of(job_of(command, "name=s", "extra_packages=[my_nets]")), tmp_path)
+    begun = pods.said(0)
     assert begun.startswith("sweep|sweep=random|model=gan|data=ring|model.batch_size=64,128|")
     assert begun.endswith("extra_packages=[my_nets]|launcher=local|workers=1|name=s|")
-    worker = "worker|runs/s|extra_packages=[my_nets]|"
-    assert pod(1) == worker, "once the first has made the sweep"
-    assert pod(0) == worker, "in the place of the first"
-    (tmp_path / "runs" / "s" / "cancelled").touch()
-    assert pod(0) == begun and pod(1) == worker
+    worker = "worker|runs/s|"
+    assert pods.said(1) == f"slept:{worker}", "once the first has made the sweep"
+    assert pods.said(0) == worker, "in the place of the first"
+    assert pods.said(0, "2b") == begun, "which may have been stopped, cancelled or shorter"
+    assert pods.said(1, "2b") == f"slept:{worker}"
+
+
+def test_cluster_that_does_not_number_its_jobs_is_no_riddle(
+    command: Command, tmp_path: Path
+) -> None:
+    done = Pods(script_of(job_of(command, "name=s")), tmp_path).end_of(1, "")
+    assert done.returncode == 2 and "as before Kubernetes 1.27" in done.stderr
+
+
+def test_all_pods_may_do_what_the_command_allows(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMIT", "00:01:00:00")
+    monkeypatch.setenv(permissions.PACKAGES, "")
+    words = ("+trainer.max_time=${oc.env:LIMIT}", "extra_packages=[my_nets]")
+    job = job_of(command, *words)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    values = {one["name"]: one.get("value") for one in container["env"]}
+    assert values[permissions.VARIABLES] == "LIMIT"
+    assert values[permissions.PACKAGES] == "my_nets"
+
+
+def test_other_pods_begin_when_nothing_stops_or_cancels_the_sweep_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made(words_of_a_sweep(tmp_path))
+    assert not (directory / JOB_FILE).exists(), "outside of a pod"
+    (directory / CANCELLED).touch()
+    (directory / STOPPED).touch()
+    monkeypatch.setenv(workers.JOB, "1a")
+    tell, left, trials = workers.tell_job, [], []
+
+    def noting(place: Path) -> None:
+        left.extend(name for name in (CANCELLED, STOPPED) if (place / name).exists())
+        trials.append(SweepStudy(place).n_trials)
+        tell(place)
+
+    monkeypatch.setattr(workers, "tell_job", noting)
+    made(words_of_a_sweep(tmp_path, "n_trials=9"))
+    assert not left and trials == [9] and (directory / JOB_FILE).read_text() == "1a"
 
 
 def test_verb_that_prints_no_manifest_starts_nothing(tmp_path: Path) -> None:

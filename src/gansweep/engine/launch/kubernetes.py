@@ -1,5 +1,6 @@
 """The manifest of a Kubernetes Job whose pods are the workers of a sweep. Nothing is submitted."""
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,16 +9,17 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import yaml
 
-from gansweep.config.permissions import is_package_option
+from gansweep.config.permissions import PACKAGES, VARIABLES
 from gansweep.config.ranges import Name, Range, Workers
-from gansweep.engine.lease.workers import CANCELLED
+from gansweep.engine.lease.workers import JOB, JOB_FILE, POD_SAVE_SECONDS
 from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_STOPPED
 from gansweep.errors import UserError
 from gansweep.search.settings import Settings
 
 MOST_BY_DEFAULT = 8
 LONGEST_NAME = 52  # with an index behind it, a pod's host name has at most 63 characters
-SAVE_SECONDS = 150  # between SIGTERM and SIGKILL; a worker gives its trial 120
+# a label of every pod, since Kubernetes 1.27; of another `kubectl apply` it is another one
+JOB_ID = "metadata.labels['batch.kubernetes.io/controller-uid']"
 BY_SIGNAL = (130, 143)  # exit codes after SIGINT and SIGTERM
 ANOTHER_TRY_IS_VAIN = (2, EXIT_FAILED_ALIKE, EXIT_CANCELLED)
 ALWAYS_OURS = (
@@ -58,7 +60,7 @@ def refuse_start() -> UserError:
 
 
 def manifest(settings: Settings, words: Sequence[str], workers: int) -> str:
-    """The Job in YAML: its first pod begins the sweep, all work on it.
+    """The Job in YAML: its first pod begins or continues the sweep, all work on it.
 
     words: of the command, behind `gansweep`: its verb and what follows.
     Raises: UserError for options that are missing or contradict each other.
@@ -135,13 +137,12 @@ def _pod(settings: Settings, words: Sequence[str]) -> dict[str, Any]:
     if options["gpus"] > 1:  # the processes of a data-parallel trial exchange gradients through it
         volumes["memory"] = {"emptyDir": {"medium": "Memory"}}
         places["memory"] = "/dev/shm"
-    threads = str(options["cpus"])
     container = {
         "name": "worker",
         "image": str(options["image"]),
         "command": ["sh", "-c", _script(settings, words)],
         "workingDir": str(options["mount"]),
-        "env": [{"name": "OMP_NUM_THREADS", "value": threads}],
+        "env": _variables(options["cpus"]),
         "envFrom": [{"secretRef": {"name": str(options["secret"])}}],
         "resources": {"limits": limits},
         "volumeMounts": [{"name": name, "mountPath": place} for name, place in places.items()],
@@ -150,15 +151,24 @@ def _pod(settings: Settings, words: Sequence[str]) -> dict[str, Any]:
         del container["envFrom"]
     return {
         "restartPolicy": "Never",  # as podFailurePolicy asks
-        "terminationGracePeriodSeconds": SAVE_SECONDS,
+        "terminationGracePeriodSeconds": POD_SAVE_SECONDS,
         "containers": [container],
         "volumes": [{"name": name, **source} for name, source in volumes.items()],
     }
 
 
+def _variables(threads: int) -> list[dict[str, Any]]:
+    """Those of a pod; what this command allows its trials is in them, for pods that only work."""
+    allowed = {name: os.environ.get(name) for name in (PACKAGES, VARIABLES)}
+    values = {"OMP_NUM_THREADS": str(threads), **allowed}
+    known = [{"name": name, "value": value} for name, value in values.items() if value]
+    return [*known, {"name": JOB, "valueFrom": {"fieldRef": {"fieldPath": JOB_ID}}}]
+
+
 def _script(settings: Settings, words: Sequence[str]) -> str:
-    """What a pod runs: the first one begins the sweep, or continues one that was cancelled. That of
-    a table runs the table's command each time, which gathers the results when all has ended."""
+    """What a pod runs. The first one of a Job begins or continues the sweep; the others, and a pod
+    in the place of the first, work on it from then on. The first of a table runs the table's
+    command each time, which gathers the results when all has ended."""
     verb, *rest = words
     kept = [word for word in rest if re.split(r"[=.]", word.lstrip("+"))[0] not in ALWAYS_OURS]
     ours = ["launcher=local", "workers=1"]
@@ -168,16 +178,16 @@ def _script(settings: Settings, words: Sequence[str]) -> str:
         ours.append(f"launcher.gpus_per_trial={settings.launcher['gpus']}")
     kept = [word for word in kept if not word.startswith("name=")]
     directory = shlex.quote(str(Path(settings.runs_dir) / settings.name))
-    packages = [word for word in rest if is_package_option(word)]
-    worker = " ".join(["exec gansweep worker", directory, *map(shlex.quote, packages)])
-    begins = f"{{ [ ! -e {directory}/sweep.yaml ] || [ -e {directory}/{CANCELLED} ]; }}"
-    first = '[ "$JOB_COMPLETION_INDEX" = 0 ]' + (f" && {begins}" if verb == "sweep" else "")
+    first = '[ "$JOB_COMPLETION_INDEX" = 0 ]' + (" && ! is_begun" if verb == "sweep" else "")
     return (
+        f': "${{{JOB}:?is empty, as before Kubernetes 1.27}}"\n'
+        f'is_begun() {{ [ "$(cat {directory}/{JOB_FILE} 2>/dev/null)" = "${JOB}" ]; }}\n'
         f"if {first}; then\n"
         f"  exec {shlex.join(['gansweep', verb, *kept, *ours])}\n"
         f"fi\n"
-        f"until [ -e {directory}/sweep.yaml ]; do sleep 5; done\n"
-        f"{worker}\n"
+        f"until is_begun; do sleep 5; done\n"
+        f"[ -e {directory}/sweep.yaml ] || exit 0  # every run was known: there was none to begin\n"
+        f"exec gansweep worker {directory}\n"
     )
 
 

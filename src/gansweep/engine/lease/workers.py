@@ -19,7 +19,7 @@ from gansweep.engine.lease.locks import LEASE_SECONDS, Lease, is_alive, kernel_i
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
 from gansweep.records.plain_values import DamagedError, mapping, parsed
-from gansweep.records.record import content_of
+from gansweep.records.record import content_of, replace_atomically
 
 INFO = "gansweep.engine.lease.workers.WorkerInfo"
 LOOKS = 3  # at a file that seems taken: a process that looks at a dead one locks it for a moment
@@ -29,6 +29,12 @@ LAUNCHER_FILE = "launcher.alive"
 # what a worker does that has no trial, whose trial needs a GPU, that was asked to save and end
 IDLE, WAITS_FOR_GPU, STOPPING = "idle", "waiting for a GPU", "stopping"
 CANCELLED = "cancelled"  # the file by which workers on all hosts see `gansweep cancel`
+
+JOB = "GANSWEEP_JOB"  # variable: the id of the Kubernetes Job that this process is in a pod of
+JOB_FILE = "job"  # by which the other pods see that the first has begun or continued the sweep
+POD_SAVE_SECONDS = 150  # between SIGTERM and SIGKILL of a pod; a worker gives its trial 120
+# until a launcher in an earlier pod has ended, and its lease is seen to be dead
+FORMER_SECONDS = POD_SAVE_SECONDS + 2 * LEASE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,11 @@ def launching(directory: Path, elsewhere: str = "name=") -> Iterator[None]:
 
 
 def refuse_second(directory: Path, elsewhere: str = "name=") -> None:
-    """Raises: UserError if a process looks after the sweep already.
+    """Raises: UserError if a process looks after the sweep already; a pod first waits for its end.
 
     elsewhere: the option that gives another directory.
     """
-    launcher = launcher_of(directory)
+    launcher = _left_of_former(directory) if JOB in os.environ else launcher_of(directory)
     if launcher is None:
         return
     many, place = plural(len(workers_of(directory)), "worker"), shlex.quote(str(directory))
@@ -139,6 +145,21 @@ def refuse_second(directory: Path, elsewhere: str = "name=") -> None:
         f"To give it other options, stop it first: `gansweep cancel {place}`. For another sweep "
         f"choose another {elsewhere}."
     )
+
+
+def _left_of_former(directory: Path) -> WorkerInfo | None:
+    """The launcher that is still there when one in an earlier pod has had the time to end."""
+    deadline = time.monotonic() + FORMER_SECONDS
+    while (launcher := launcher_of(directory)) is not None and time.monotonic() < deadline:
+        time.sleep(1.0)
+    return launcher
+
+
+def tell_job(directory: Path) -> None:
+    """Let the other pods of our Job, if we are in one, work on the sweep from now on."""
+    if job := os.environ.get(JOB):
+        directory.mkdir(parents=True, exist_ok=True)
+        replace_atomically(directory / JOB_FILE, job.encode())
 
 
 def others_at_work(directory: Path) -> str:
