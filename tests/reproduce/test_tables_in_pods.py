@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Finished
-from small_table import trained
+from small_table import SMALL, trained
 
+from gansweep.config import permissions
 from gansweep.engine.lease.workers import JOB
 
 Command = Callable[..., Finished]
@@ -54,3 +55,14 @@ def test_pods_end_where_every_run_of_the_table_is_known(
     variables = {**os.environ, "JOB_COMPLETION_INDEX": "1"}
     other = subprocess.run(["sh", "-c", script], env=variables, timeout=60, check=False)
     assert other.returncode == 0
+
+
+def test_pods_may_read_the_variables_of_the_table(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMIT", "00:01:00:00")
+    overrides = [*SMALL["overrides"], "+trainer.max_time=${oc.env:LIMIT}"]
+    table = yaml.safe_dump({**SMALL, "overrides": overrides}, sort_keys=False)
+    (Path(small) / "reproduce" / "small.yaml").write_text(table)
+    env = container_of(job_of(command, small))["env"]
+    assert {"name": permissions.VARIABLES, "value": "LIMIT"} in env

@@ -13,6 +13,8 @@ from gansweep.cli.report import write_text
 from gansweep.cli.reproduction import Reproduction, plain
 from gansweep.cli.sweep_run import ELSEWHERE, launch
 from gansweep.cli.waiting import waiting
+from gansweep.config.environment import variables_of, without_secrets
+from gansweep.config.permissions import allow_variables
 from gansweep.engine.launch import slurm_queue, worker_count
 from gansweep.engine.launch.kubernetes import manifest
 from gansweep.engine.lease import workers as worker_files
@@ -154,6 +156,8 @@ def _settings(
     )
     for point in settings.points:
         point["overrides"] += one.of_runs
+    for run in to_do:  # to the workers the sweep's directory is data
+        allow_variables(variables_of(without_secrets(run.planned.cfg)))
     settings.storage = canonical(str(one.cfg.storage))
     settings.launcher = plain(one.cfg.launcher)
     settings.config_dir = one.config_dir
