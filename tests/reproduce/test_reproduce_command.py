@@ -292,6 +292,7 @@ def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
         (["dirac_gan", "+trainer.max_time=00:00:01:00"], ["changes what is trained", "threads"]),
         (["dirac_gan", "launcher=kubernetes", "--dry-run"], ["launcher.image= is missing"]),
         (["dirac_gan", "launcher=slrum"], ["slurm"]),
+        (["dirac_gan", "launcher.slots_per_gpu=auto"], ["Give a number", "slots_per_gpu=2"]),
         (["dirac_gan", "workers=0"], ["workers"]),
         (["dirac_gan", "trainer.thread=2"], ["trainer.threads"]),
         (["dirac_gan", "--verify"], ["no samples to score again"]),

@@ -46,6 +46,7 @@ class Reproduction:
         self.config_dir = None if folder is None else str(Path(folder).resolve())
         self.cfg = compose(own, config_name="sweep", config_dir=self.config_dir)
         check_sweep(self.cfg)
+        _refuse_trying(self.cfg.launcher)
         self.runs_dir = Path(self.cfg.runs_dir)
         self.name = checked_name("name", f"reproduce-{self.table.name}")
         self.directory = self.runs_dir / self.name
@@ -152,6 +153,14 @@ class Reproduction:
         own = [one.settings for one in self.cells]
         now = {results.config_key(settings): settings for settings in own}
         return {**results.load_configs(self.path), **now}
+
+
+def _refuse_trying(launcher: Mapping[str, Any]) -> None:
+    if launcher.get("slots_per_gpu") == "auto":
+        raise UserError(
+            "launcher.slots_per_gpu=auto tries trials of one search, and the cells of a table are "
+            "of several sizes. Give a number that suits the largest, as launcher.slots_per_gpu=2."
+        )
 
 
 def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
