@@ -43,6 +43,17 @@ def test_a_dry_run_for_kubernetes_prints_a_job_that_runs_the_table(
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
 
 
+@pytest.mark.parametrize("form", ["--minutes {}", "--minutes={}"])
+def test_pods_have_the_budget_that_minutes_chose_for_all_of_them(
+    command: Command, small: str, form: str
+) -> None:
+    """Two runs of 40 ms by two workers; the one worker of a pod would have time for the half."""
+    job = job_of(command, small, "workers=2", *form.format(0.05 / 60).split())
+    script = container_of(job)["command"][-1]
+    assert f"--config-dir {small} --budget paper --seeds 1 launcher=local" in script
+    assert "--minutes" not in script and job["spec"]["completions"] == 2
+
+
 def test_pods_end_where_every_run_of_the_table_is_known(
     command: Command, small: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         worker_files.refuse_second(one.directory, "runs_dir=")
     if options.dry_run and to_do and one.cfg.launcher.name == "kubernetes":
         settings, workers = _settings(one, to_do, typed)
-        print(manifest(settings, ["reproduce", *typed], workers), end="")
+        print(manifest(settings, ["reproduce", *_in_pods(one, options, typed)], workers), end="")
         return 0
     _announce(one, to_do)
     if options.dry_run:
@@ -85,6 +85,18 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         raise
     _show(one, options, save=True)
     return 1 if _failed(one) or _lost(one) else 0
+
+
+def _in_pods(one: Reproduction, options: argparse.Namespace, typed: Sequence[str]) -> list[str]:
+    """The words of the command with the budget that --minutes chose for all workers here: a pod
+    would choose another one, by its own costs and its one worker."""
+    words = list(typed)
+    if options.minutes is None:
+        return words
+    at = next(k for k, word in enumerate(words) if word.partition("=")[0] == "--minutes")
+    del words[at : at + (1 if "=" in words[at] else 2)]
+    seeds = [] if options.seeds is not None else ["--seeds", str(one.seeds)]
+    return [*words, "--budget", one.budget.name, *seeds]
 
 
 def _refuse_missing_folders(options: argparse.Namespace) -> None:
@@ -176,6 +188,9 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     share = "" if budget.share == 1 else f"{budget.share:.4g} of the table's images, "
     said = f"budget {budget.name}: {share}{plural(one.seeds, 'seed')}. "
     print(visible(folded(f"{said}{budget.says}".rstrip(), terminal_width())))
+    if one.kept_for is not None:
+        chose = f"--minutes {one.kept_for} chose {budget.name} when this was begun"
+        print(visible(folded(f"{chose}. Another number chooses anew.", terminal_width())))
     if not table.run_by_us:
         print("This table is complete, and none of its cells was run by us.")
     for name, why in table.not_run.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gansweep.cli.reproduce import VALUED
+from gansweep.cli.reproduce import VALUED, parser
 from gansweep.cli.sweep_options import check_sweep
 from gansweep.cli.waiting import waiting
 from gansweep.config import permissions
@@ -21,6 +21,7 @@ from gansweep.reproduce import cost, plan, results, scoring
 from gansweep.reproduce.guide import current
 from gansweep.reproduce.judged import Judged, judged
 from gansweep.reproduce.table_file import load_table, table_names
+from gansweep.search.settings import Settings
 
 OWN_KEYS = ("runs_dir", "results_dir", "workers", "storage", "launcher")
 OF_RUNS = ("trainer", "tracker")  # groups of which every run takes options
@@ -66,14 +67,32 @@ class Reproduction:
                 yield int(named[1]) + 1
 
     def _plan(self, options: argparse.Namespace) -> None:
-        """The cells and runs under the budget, or under as much of it as --minutes allows."""
-        if options.minutes is not None:
+        """The cells and runs under the budget, or under as much of it as --minutes allows; what
+        it allowed when they were begun, where the same command is given again."""
+        minutes = None if self._keep_budget(options) else options.minutes
+        self.kept_for = options.minutes if minutes is None else None
+        if minutes is not None:
             self.budget = self.table.largest
         self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
         self.runs = plan.planned_runs(self.cells, self.seeds)
-        if options.minutes is not None:
-            self._shorten(float(options.minutes), options.only)
+        if minutes is not None:
+            self._shorten(float(minutes), options.only)
         self.runs = plan.continuing(self.runs, self.directory)
+
+    def _keep_budget(self, options: argparse.Namespace) -> bool:
+        """Take the budget that the same --minutes chose before, if they did: with other free
+        memory or costs they would choose another one, whose runs begin from zero."""
+        if options.minutes is None:
+            return False
+        try:
+            begun = Settings.load(self.directory)
+            flags, _ = parser().read(shlex.split(begun.command)[2:])
+            if not asks_the_same(flags, options):
+                return False
+            self.budget = self.table.budget(str(begun.points[0]["note"]["budget"]))
+        except (UserError, LookupError, TypeError, ValueError):  # none, damaged, of another table
+            return False
+        return True
 
     def _shorten(self, minutes: float, only: Sequence[str] | None) -> None:
         workers, costs = self.costs(self.cells, len(self.runs))
@@ -161,6 +180,18 @@ def _refuse_trying(launcher: Mapping[str, Any]) -> None:
             "launcher.slots_per_gpu=auto tries trials of one search, and the cells of a table are "
             "of several sizes. Give a number that suits the largest, as launcher.slots_per_gpu=2."
         )
+
+
+def asks_the_same(begun: argparse.Namespace, now: argparse.Namespace) -> bool:
+    """Whether two commands, by their flags, want the same runs to end in the same time.
+
+    now: has --minutes.
+    """
+    if begun.minutes is None or float(begun.minutes) != float(now.minutes):
+        return False
+    if now.show or now.badge:  # of the whole table
+        return True
+    return sorted(begun.only or ()) == sorted(now.only or ()) and begun.seeds == now.seeds
 
 
 def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
