@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import (
     Quote,
     QuotedString,
     RangeSweep,
+    Sweep,
 )
 from hydra.errors import HydraException
 from optuna.trial import BaseTrial
@@ -261,6 +262,8 @@ def _parse(line: str, shown: str) -> Override:
 
 
 def _domain(shown: str, parsed: Any) -> Domain:
+    if isinstance(parsed, Sweep):
+        _refuse_other_tags(shown, parsed)
     if isinstance(parsed, ChoiceSweep):
         values = tuple(_plain(v) for v in parsed.list)
         if any(isinstance(v, float) and not math.isfinite(v) for v in values):
@@ -277,6 +280,15 @@ def _domain(shown: str, parsed: Any) -> Domain:
         why = "uses glob(), which would change meaning when a file is added."
         raise _refused(shown, f"{why} Name the values: choice(a, b).")
     return Fixed(_plain(parsed))
+
+
+def _refuse_other_tags(shown: str, parsed: Sweep) -> None:
+    for tag in sorted(parsed.tags - {"log"}):
+        fix = "Write tag(log, interval(a, b)) for a logarithmic scale, else leave the tag out."
+        raise _refused(shown, f"has the unknown tag '{tag}'. {fix}")
+    if parsed.tags and isinstance(parsed, ChoiceSweep):
+        why = "is a choice, whose values have no scale."
+        raise _refused(shown, f"{why} Use tag(log, interval(a, b)), or drop tag(log, ...).")
 
 
 def _refused(shown: str, why: str) -> UserError:
