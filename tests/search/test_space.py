@@ -204,6 +204,35 @@ def test_unknown_key_is_found_in_whatever_branch_it_hides() -> None:
         Space.parse(broken).check(check)
 
 
+@pytest.mark.parametrize("typed", [{"a.lrr": "choice(1, 2)"}, {"a.l": "choice(1, 2)"}])
+def test_error_is_about_the_unknown_key_and_not_the_key_it_resembles(typed: dict[str, str]) -> None:
+    (typo,) = typed
+
+    def check(overrides: list[str]) -> None:
+        raise UserError(f"There is no option '{typo}'. Did you mean 'a.lr'?")
+
+    with pytest.raises(UserError, match=f"entry '{typo}: choice"):
+        Space.parse({"a.lr": "choice(1, 2)", **typed}).check(check)
+
+
+def test_of_two_keys_that_do_not_fit_the_one_of_the_command_line_is_named() -> None:
+    def check(overrides: list[str]) -> None:
+        raise UserError("batch_size=32 is not divisible by group_size=3: use 33.")
+
+    entries = {"batch_size": "choice(32, 64)", "group_size": "choice(3, 5)", "x": "choice(1, 2)"}
+    with pytest.raises(UserError, match="entry 'group_size: choice"):
+        Space.parse(entries).check(check)
+
+
+def test_error_of_one_value_is_about_the_entry_that_was_varied() -> None:
+    def check(overrides: list[str]) -> None:
+        if "norm=group" in overrides:
+            raise UserError("norm=group does not go with width=3: use 4.")
+
+    with pytest.raises(UserError, match="entry 'norm: choice"):
+        Space.parse({"norm": "choice(batch, group)", "width": 3}).check(check)
+
+
 def test_check_tries_every_name_of_a_choice() -> None:
     tried = set()
     Space.parse(FAMILY).check(lambda overrides: tried.update(overrides))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -277,10 +278,20 @@ class Space:
         return found
 
     def _culprit(self, message: str, params: Mapping[str, Any], default: Parameter) -> Parameter:
-        named = [key for key in params if key in message or override_text(params[key]) in message]
-        if not named or default.key in named:
-            return default
-        return self._candidates[max(named, key=len)][0]
+        """The entry that an error is about: one that it names, else `default`, which was tried."""
+        wrong = message.partition(" Did you mean")[0]
+        values = {key: override_text(value) for key, value in params.items()}
+        for named in (
+            [key for key in params if f"'{key}'" in wrong],
+            [key for key in params if _names(wrong, key)],
+            [key for key in params if _names(wrong, values[key])],
+        ):
+            varied = params.get(default.key) != default.domain.example()
+            if named and named[-1] != default.key and not (varied and default.key in named):
+                return self._candidates[named[-1]][0]  # the command line's entries stand last
+            if named:
+                break
+        return default
 
     def _refuse_impossible_conditions(self) -> None:
         for parameter in self.parameters:
@@ -329,6 +340,11 @@ class Space:
                 f"The search space's entry '{circle[0]}' is inside a block that depends on it "
                 f"({' > '.join(reversed(circle))}). Move it out of that block."
             ) from None
+
+
+def _names(text: str, word: str) -> bool:
+    """Whether the word stands in the text, not as a part of a longer name or number."""
+    return re.search(rf"(?<![\w.]){re.escape(word)}(?!\.?\w)", text) is not None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
