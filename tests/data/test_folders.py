@@ -322,12 +322,28 @@ def test_hidden_files_are_skipped_and_looping_links_end(photos: Path) -> None:
     assert ImageFolder(photos, test_every=0).n_train == 20
 
 
-def test_split_folders_are_not_taken_for_classes(tmp_path) -> None:
-    for name in ("train", "test"):
+@pytest.mark.parametrize(
+    ("splits", "root", "test_root"),
+    [
+        (("train", "test"), "train", "test"),
+        (("train", "val"), "train", "val"),
+        (("Training", "validation", "Test"), "Training", "Test"),
+        (("train", "training"), "train", None),
+        (("test", "val"), "val", "test"),
+        (("val", "validation"), "validation", "val"),
+    ],
+)
+def test_split_folders_are_not_taken_for_classes(
+    tmp_path: Path, splits: tuple[str, ...], root: str, test_root: str | None
+) -> None:
+    for name in splits:
         (tmp_path / name).mkdir()
         Image.new("L", (4, 4)).save(tmp_path / name / "a.png")
-    with pytest.raises(UserError, match=r"data.test_root=.*/test"):
+    fix = f"Set data.root={tmp_path / root}"
+    fix += "." if test_root is None else f" and data.test_root={tmp_path / test_root}."
+    with pytest.raises(UserError) as refusal:
         ImageFolder(tmp_path, test_every=0).prepare()
+    assert str(refusal.value).endswith(fix)
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,7 @@ class ImageFolder(PartlyLabelled):
         if {name.lower() for name in classes} <= SPLIT_NAMES:
             raise UserError(
                 f"data.root={self.root} contains the folders {', '.join(classes)}, which look like "
-                f"splits, not classes. Set data.root={self.root / classes[-1]} and "
-                f"data.test_root={self.root / classes[0]}."
+                f"splits, not classes. Set {_roots(self.root, classes)}."
             )
         return classes
 
@@ -329,6 +328,19 @@ def _parted(
         [file for file in files if file.content not in contents],
         [file for file in files if file.content in contents],
     )
+
+
+def _roots(root: Path, splits: list[str]) -> str:
+    """The options that name the training images and, where there are some, the test images."""
+
+    def named(*starts: str) -> str | None:
+        found = (name for start in starts for name in splits if name.lower().startswith(start))
+        return next(found, None)
+
+    test = named("test", "val")
+    train = named("train") or next(name for name in reversed(splits) if name != test)
+    words = f"data.root={root / train}"
+    return words if test is None else f"{words} and data.test_root={root / test}"
 
 
 def _folder(file: ImageFile) -> str:
