@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from gansweep.inference.editing.codes import Codes, Space
+from gansweep.inference.editing.damage import hole_mask
 from gansweep.inference.editing.directions import sefa
-from gansweep.inference.editing.edits import Interpolation, SpaceName
+from gansweep.inference.editing.edits import Interpolation, Projection, SpaceName
 from gansweep.inference.editing.interpolate import between
-from gansweep.inference.editing.project import coded, problem_of
+from gansweep.inference.editing.project import coded, problem_of, restored, told
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.request import Use
 from gansweep.inference.stream import Stream
@@ -194,6 +195,26 @@ def test_projections_stand_beside_the_pictures(
     assert done.code == 0
 
 
+def told_of(task: str, whole: torch.Tensor, made: torch.Tensor) -> str:
+    """What `project` prints of pictures that come damaged, for a result."""
+    request = Projection(Use(Path("run")), (), task)
+    problem = problem_of(whole, request)
+    return told(problem, made, restored(problem, made, task), request)
+
+
+def test_error_of_what_is_seen_leaves_the_hole_out() -> None:
+    whole = torch.zeros(1, 1, 8, 8)
+    made = 0.5 * hole_mask((1, 8, 8))[None] + (1 - hole_mask((1, 8, 8)))[None]  # 1 in the hole
+    assert told_of("hole", whole, made) == "squared error of what is seen 0.2500"
+
+
+def test_error_of_what_is_seen_of_a_grey_picture_is_that_of_the_luminance() -> None:
+    grey = torch.zeros(1, 3, 8, 8)
+    coloured = torch.tensor([0.587, -0.299, 0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    assert told_of("colourise", grey, coloured) == "squared error of what is seen 0.0000"
+    assert told_of("colourise", grey, grey + 0.5) == "squared error of what is seen 0.2500"
+
+
 def arrays_of(codes: Codes) -> dict[str, np.ndarray]:
     """As `project` writes them, but for the space."""
     named = {"codes": codes.z, "labels": codes.labels, "noise": codes.noise}
@@ -301,8 +322,6 @@ def test_a_damaged_file_of_codes_is_refused(
 
 def test_a_sample_is_found_again(runs: Path) -> None:
     """The optimisation comes nearer than the nearest of the samples that it starts from."""
-    from gansweep.inference.editing.edits import Projection
-
     space = Space(opened(runs, "dcgan"))
     wanted = space.pictures(space.samples(77, [900, 901]))
 

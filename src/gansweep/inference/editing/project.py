@@ -209,19 +209,22 @@ def told(problem: Problem, made: Tensor, repaired: Tensor, request: Projection) 
     whole, missing = problem.whole, None
     if problem.mask is not None:
         missing = problem.mask.expand_as(whole) < 0.5
+    if request.task != "none" and not request.damage:
+        shown = damage.as_grey(made) if request.task == "colourise" else made
+        seen = None if missing is None else ~missing
+        return f"squared error of what is seen {_error(shown, problem.seen, seen):.4f}"
     error = _error(repaired, whole, missing)
     if request.task == "none":
         constant = _error(whole.mean((2, 3), keepdim=True).expand_as(whole), whole, None)
         return f"squared error {error:.4f}; of each picture's mean colour {constant:.4f}"
-    if not request.damage:
-        return f"squared error of what is seen {_error(made, whole, None):.4f}"
     seen = problem.seen.expand_as(whole)
     return f"squared error {error:.4f}; of the damaged pictures {_error(seen, whole, missing):.4f}"
 
 
-def _error(made: Tensor, whole: Tensor, missing: Tensor | None) -> float:
+def _error(made: Tensor, whole: Tensor, among: Tensor | None) -> float:
+    """The mean squared error.   among: the pixels that count; None: all."""
     squares = (made - whole).square()
-    return float(squares.mean() if missing is None else squares[missing].mean())
+    return float(squares.mean() if among is None else squares[among].mean())
 
 
 def _write(
