@@ -1,6 +1,6 @@
 """`gansweep interpolate`: go from one sample of a run to the next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Interpolation
-from gansweep.inference.request import positive, whole
+from gansweep.inference.request import Use, positive, whole
 from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
@@ -78,6 +78,7 @@ def read(words: Sequence[str]) -> Interpolation:
     using.refuse_ending(use, ENDINGS, "a strip is a .png, a film a .gif, .webp or .mp4")
     if use.output and use.output.suffix.lower() == ".mp4" and find_spec("av") is None:
         raise UserError(NO_VIDEO)
+    _refuse_unused(use, between, given)
     return Interpolation(
         use,
         between,
@@ -90,3 +91,22 @@ def read(words: Sequence[str]) -> Interpolation:
         Path(given["codes"]) if between == "codes" else None,
         positive("seconds", given.get("seconds", "0.1")),
     )
+
+
+def _refuse_unused(use: Use, between: str, given: Mapping[str, str]) -> None:
+    """Raises: UserError for options that change nothing."""
+    if "seed" in given and between == "seeds":
+        raise UserError(
+            f"seed={given['seed']} is not read: seeds= names the seeds. Add it to seeds=, as in "
+            f"seeds={given['seeds']},{given['seed']}, or leave it out."
+        )
+    if "path" in given and between == "labels" and given.get("space") != "w":
+        raise UserError(
+            f"path={given['path']} is not read: labels= keeps the noise and goes between classes "
+            "alone. Leave it out, or use space=w of a model with styles."
+        )
+    if "seconds" in given and (use.output is None or use.output.suffix.lower() == ".png"):
+        raise UserError(
+            f"seconds={given['seconds']} is of a picture in a film, and this is a strip. Write a "
+            "film, as in '-o way.gif', or leave seconds= out."
+        )

@@ -1,6 +1,6 @@
 """`gansweep project`: find the codes of real pictures, and repair damaged ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gansweep.cli import using
 from gansweep.cli.arguments import Parser
@@ -63,11 +63,13 @@ def read(words: Sequence[str]) -> Projection:
     """Raises: UserError for words that are no options, and where no picture is named."""
     use, images, given = using.read_with_pictures("project", parser(), words, KNOWN, EXAMPLE)
     using.refuse_ending(use, (".png",), "the picture is a .png")
+    task, damage = given.get("task", "none"), given.get("damage") == "true"
+    _refuse_unused(task, damage, given)
     return Projection(
         use,
         images,
-        given.get("task", "none"),
-        given.get("damage") == "true",
+        task,
+        damage,
         positive("sigma", given.get("sigma", "0.8")),
         whole("steps", given.get("steps", "300"), 0, 100_000),
         whole("restarts", given.get("restarts", "2"), 1, 64),
@@ -75,3 +77,17 @@ def read(words: Sequence[str]) -> Projection:
         whole("seed", given.get("seed", "0"), 0, 2**63 - 1),
         given.get("label"),
     )
+
+
+def _refuse_unused(task: str, damage: bool, given: Mapping[str, str]) -> None:
+    """Raises: UserError for damage= and sigma= where they change nothing."""
+    if damage and task == "none":
+        raise UserError(
+            "damage=true damages the pictures as a task says, and none is given. Add task=hole, "
+            "task=denoise or task=colourise, or leave damage= out."
+        )
+    if "sigma" in given and not (damage and task == "denoise"):
+        raise UserError(
+            f"sigma={given['sigma']} is of the noise that task=denoise damage=true adds. Give "
+            "both, or leave sigma= out."
+        )

@@ -185,7 +185,8 @@ def test_directions_are_a_sheet(
 def test_projections_stand_beside_the_pictures(
     command: Command, runs: Path, tmp_path: Path, pictures: Path, name: str, task: str
 ) -> None:
-    words = [str(pictures), f"task={task}", "damage=true", "steps=3", "-o", "a.png"]
+    damage = [] if task == "none" else ["damage=true"]
+    words = [str(pictures), f"task={task}", *damage, "steps=3", "-o", "a.png"]
     done = command("project", str(runs / name), *words)
     assert done.code == 0 and "squared error" in done.out
     assert marks_of(tmp_path / "a.png").kind == "machine-made in part"
@@ -345,6 +346,10 @@ def test_a_sample_is_found_again(runs: Path) -> None:
         ("interpolate", "ring", ["seeds=0,1"], "makes points"),
         ("interpolate", "autoencoder", ["seeds=0,1"], "that are not made of noise"),
         ("interpolate", "cgan", ["seeds=0,1", "label=12"], "is not a class"),
+        ("interpolate", "dcgan", ["seeds=0,1", "seed=4"], "seeds=0,1,4, or leave it out"),
+        ("interpolate", "dcgan", ["seeds=0,1", "seconds=3"], "'-o way.gif'"),
+        ("interpolate", "dcgan", ["seeds=0,1", "seconds=3", "-o", "x.png"], "this is a strip"),
+        ("interpolate", "cgan", ["labels=0,1", "path=linear"], "path=linear is not read"),
         ("arithmetic", "dcgan", ["7 - x + 3"], "is not a class"),
         ("arithmetic", "dcgan", ["7 tinted - 7 + 3"], "has grey images"),
         ("arithmetic", "dcgan", [], "Give one expression"),
@@ -354,6 +359,10 @@ def test_a_sample_is_found_again(runs: Path) -> None:
         ("project", "dcgan", ["absent.png"], "does not exist"),
         ("project", "dcgan", ["real", "task=colourise"], "grey pictures"),
         ("project", "dcgan", ["real", "task=paint"], "Choose task="),
+        ("project", "dcgan", ["real", "damage=true"], "Add task=hole"),
+        ("project", "dcgan", ["real", "sigma=1"], "Give both, or leave sigma= out"),
+        ("project", "dcgan", ["real", "task=denoise", "sigma=1"], "task=denoise damage=true"),
+        ("project", "dcgan", ["real", "task=hole", "damage=true", "sigma=1"], "sigma=1 is of"),
     ],
 )
 def test_mistakes_in_edits_name_the_fix(
