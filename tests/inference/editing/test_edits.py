@@ -121,8 +121,17 @@ def test_arithmetic_shows_every_operand(command: Command, runs: Path, tmp_path: 
     words = ["[3, 8, 15] - [1] + [2]", "-o", "a.png", "pool=20"]
     done = command("arithmetic", str(runs / "dcgan"), *words)
     assert done.code == 0 and marks_of(tmp_path / "a.png").kind
+    assert all(line == line.rstrip() for line in done.out.splitlines())
     with Image.open(tmp_path / "a.png") as picture:  # 3 operands in a row of 4, then 9 in 3 rows
         assert picture.height * (4 * 9 + 1) == picture.width * (6 * 9 + 1)
+
+
+def test_tries_without_a_class_are_refused_before_anything_is_written(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    words = ["[3] - [1] + [2]", "tries=5", "-o", "t.png"]
+    command("arithmetic", str(runs / "dcgan"), *words).is_refused_with("leave tries= out")
+    assert not (tmp_path / "t.png").exists()
 
 
 def test_arithmetic_is_the_sum_of_means(runs: Path) -> None:

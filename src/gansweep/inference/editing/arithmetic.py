@@ -85,7 +85,7 @@ def main(request: Arithmetic) -> int:
     prompt = prompt_of({"": request.expression, "seed": request.seed, "space": request.space})
     content = marked(opened.marker(), picture, prompt.strip())
     outputs.write_file(path, content, request.use.force)
-    print(f"read {opened.checkpoint}\nwrote {path}: a row for each concept, its mean at the end; ")
+    print(f"read {opened.checkpoint}\nwrote {path}: a row for each concept, its mean at the end;")
     print(f"below them the result and {NEIGHBOURS} neighbours")
     if request.tries:
         print(work.measured())
@@ -93,19 +93,28 @@ def main(request: Arithmetic) -> int:
 
 
 class Work:
-    """One expression on one run.   kinds: the class of each concept, None for none."""
+    """One expression on one run.   kinds: the class of each concept, None for none.
+
+    Raises: UserError for a concept that the samples do not show, and for `tries` where no single
+        class is left to count.
+    """
 
     def __init__(self, opened: Opened, request: Arithmetic, concepts: list[Concept]) -> None:
         self.opened, self.request, self.concepts = opened, request, concepts
         self.space = Space(opened, request.space)
         self.kinds = [self._kind(one) for one in concepts]
+        self.result_kind = self._result_kind()
+        if request.tries and self.result_kind is None:
+            raise UserError(
+                "tries= counts results of one class, and no single class is left of the signs in "
+                f'"{request.expression}". Write one such as "bold 7 - 7 + 3", or leave tries= out.'
+            )
         most = max((n for one in concepts for n in one.numbers), default=0)
         named = any(one.label or one.attribute for one in concepts)
         self.pool = self.drawn(max(request.pool if named else 0, most + 1))
         self.found = [
             self._enough(one, kind) for one, kind in zip(concepts, self.kinds, strict=True)
         ]
-        self.result_kind = self._result_kind()
 
     def _kind(self, concept: Concept) -> int | None:
         names = self.opened.data.class_names
@@ -223,7 +232,7 @@ class Work:
     def measured(self) -> str:
         """`shares` in words."""
         shares = self.shares()
-        assert self.result_kind is not None, "refused by shares"
+        assert self.result_kind is not None, "refused at the start"
         kind = (self.opened.data.class_names or [])[self.result_kind]
         name = " ".join(filter(None, [self.result_attribute(), kind]))
         return (
@@ -233,16 +242,9 @@ class Work:
 
     def shares(self) -> dict[str, float]:
         """Of `tries` results and of plain samples (with the same label, where the model takes one)
-        the share that shows the class and the attribute that are left.
-
-        Raises: UserError where no single class is left.
-        """
+        the share that shows the class and the attribute that are left."""
         kind, attribute = self.result_kind, self.result_attribute()
-        if kind is None:
-            raise UserError(
-                "tries= counts results of one class, and no single class is left of the signs in "
-                f'"{self.request.expression}". Write one such as "bold 7 - 7 + 3".'
-            )
+        assert kind is not None, "refused at the start"
         rng = generator_for(self.request.seed, 2)
         results = [self.result(self.picked(rng)) for _ in range(self.request.tries)]
         found = results[0].with_codes(torch.cat([one.z for one in results]))
