@@ -140,6 +140,62 @@ def test_a_run_is_continued_where_its_loop_says(tmp_path: Path) -> None:
     assert again.config["lr"] == 2e-4 and again.number("seconds") > 0  # type: ignore[operator]
 
 
+def test_a_record_is_closed_where_its_context_ends(tmp_path: Path) -> None:
+    """Also while another writer continues it."""
+    with gansweep.track(runs_dir=tmp_path) as run:
+        run.log(1, loss=1)
+    late = [
+        lambda: run.log(2, loss=2),
+        lambda: run.score(2, "fid_1k", 3.0, **FID),
+        lambda: run.samples(2, np.zeros((4, 8, 8))),
+        lambda: run.end("diverged"),
+    ]
+
+    def refused() -> None:
+        before = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
+        for write in late:
+            with pytest.raises(UserError, match=r"`with` has ended.*resume="):
+                write()
+        assert all(path.read_bytes() == content for path, content in before.items())
+        assert len(before) == sum(path.is_file() for path in run.directory.rglob("*"))
+
+    refused()
+    with gansweep.track(resume=run.directory):
+        refused()
+    with pytest.raises(UserError, match="inside `with"):
+        gansweep.track(runs_dir=tmp_path).log(1, loss=1)
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": "other"}, {"data": "x"}, {"name": "a"}, {"group": "b"}]
+)
+def test_a_continued_run_keeps_its_names(tmp_path: Path, given: dict[str, str]) -> None:
+    directory = loop(tmp_path)
+    ((key, value),) = given.items()
+    with (
+        pytest.raises(UserError, match=f"{key}=.*, not {value}: .* keeps its settings"),
+        gansweep.track(resume=directory, **given),  # type: ignore[arg-type]
+    ):
+        pass
+    same = {"model": "mine", "data": "digits", "name": directory.name, "group": "digits"}
+    with gansweep.track(resume=directory, **same):  # type: ignore[arg-type]
+        pass
+    assert read_run(RunRecord(directory)).model == "mine"
+
+
+def test_an_objective_that_was_never_scored_is_told_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for objective in ("fid_lk", "fid_1k", None):
+        with gansweep.track(runs_dir=tmp_path, objective=objective) as run:
+            run.score(1, "fid_1k", 3.0, **FID)
+        said = capsys.readouterr().err
+        assert ("Did you mean 'fid_1k'?" in said) == (objective == "fid_lk")
+    with gansweep.track(runs_dir=tmp_path, objective="fid_1k"):
+        pass
+    assert "no score at all" in capsys.readouterr().err
+
+
 def test_what_is_taken_foreign_or_damaged_is_refused(tmp_path: Path) -> None:
     directory = loop(tmp_path)
     cases: list[tuple[dict[str, Any], str]] = [

@@ -27,10 +27,17 @@ from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import Score, comparable
 from gansweep.records.find import existing_run
-from gansweep.records.plain_values import DamagedError, mapping, plain
+from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import STATUSES, TRACKED, RunRecord, claim_new, refuse_taken
 from gansweep.records.stored_yaml import yaml_mapping
 from gansweep.records.writer import Claim, SupersededError
+from gansweep.run.loop_values import (
+    images_of,
+    number_of,
+    plain_of,
+    refuse_others,
+    tell_of_unscored,
+)
 from gansweep.run.origin import hardware, now, origin
 from gansweep.signals import stop_signals
 
@@ -42,8 +49,8 @@ MOST_SAMPLES = 4096
 def track(
     config: Mapping[str, Any] | None = None,
     *,
-    model: str = "own",
-    data: str = "own",
+    model: str | None = None,
+    data: str | None = None,
     seed: int | None = None,
     budget_kimg: float | None = None,
     objective: str | None = None,
@@ -56,17 +63,18 @@ def track(
     """A context in which a training loop writes a run's record; see the methods of `Tracked`.
 
     config: the settings, nested as wanted; put no secret there.
-    model, data: names for tables; runs of one model whose settings are equal are seeds of one
-        configuration.
+    model, data: names for tables, by default "own"; runs of one model whose settings are equal are
+        seeds of one configuration.
     budget_kimg: thousands of images that the loop will train on, if it is known.
     objective: the name of the score that judges the run; by default the first with a direction.
     name, group: the directory is RUNS_DIR/GROUP/NAME; by default the data and MODEL-001, ...
-    resume: the directory of a tracked run to continue; other settings are refused.
+    resume: the directory of a tracked run to continue; other settings and names are refused, and
+        runs_dir is not read.
     kimg: with resume, where the loop's own checkpoint continues: later rows and samples go.
     Raises: UserError at the start of the context: a name that is taken, a run that another process
         writes, a run that is not a tracked one.
     """
-    settings = _plain(config or {})
+    settings = plain_of(config or {})
     clash = next((key for key in OURS if key in settings), None)
     if clash is not None:
         raise UserError(f"The setting '{clash}' has a meaning of its own in a record: rename it.")
@@ -78,10 +86,12 @@ def track(
     for key in names:
         if isinstance(settings.get(key), str):
             names[key] = settings.pop(key)
+    if resume is None:
+        names = {key: "own" if value is None else value for key, value in names.items()}
     content = {**made, **settings, "choices": names, TRACKED: Path(sys.argv[0]).name or "python"}
     if resume is None and kimg is not None:
         raise UserError("kimg= says where resume= continues: give both, or none.")
-    place = (runs_dir, group or names["data"], name, names["model"])
+    place = (runs_dir, group, name)
     return Tracked(content, place, objective, None if resume is None else Path(resume), kimg)
 
 
@@ -98,7 +108,7 @@ class Tracked:
     def __init__(
         self,
         config: dict[str, Any],
-        place: tuple[str | Path, str, str | None, str],
+        place: tuple[str | Path, str | None, str | None],
         objective: str | None,
         resume: Path | None,
         kimg: float | None,
@@ -110,6 +120,7 @@ class Tracked:
         self._ending: tuple[str, str] | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._from = kimg
+        self._state = "not begun"  # then "open", and "over" when the context has ended
         self.kimg = 0.0
 
     def __enter__(self) -> Tracked:
@@ -121,12 +132,14 @@ class Tracked:
                 self._claim.release()
                 raise
         self._catch_signals()
+        self._state = "open"
         return self
 
     def _claimed(self) -> tuple[RunRecord, Claim]:
         if self._resume is None:
-            runs_dir, group, name, model = self._place
-            stem = checked_name("model", model).replace("/", "-")
+            names, (runs_dir, group, name) = self._config["choices"], self._place
+            group = group or names["data"]
+            stem = checked_name("model", names["model"]).replace("/", "-")
             if name is not None:
                 refuse_taken(runs_dir, group, name, continuing="resume=")
             return claim_new(runs_dir, group, name, stem)
@@ -142,13 +155,7 @@ class Tracked:
                 f"{record.directory} was trained by gansweep itself: continue it with 'gansweep "
                 f"train resume={record.directory}'."
             )
-        for key, value in self._config.items():
-            checked = value is not None and key not in ("choices", TRACKED)
-            if checked and stored.get(key) != plain(value):  # plain: as it was read
-                raise UserError(
-                    f"{record.directory} was recorded with {key}={stored.get(key)}, not {value}: a "
-                    "continued run keeps its settings. Start a new run for others."
-                )
+        refuse_others(record.directory, self._config, stored, *self._place[1:])
         self._config = stored
         return record, record.claimed()
 
@@ -176,7 +183,8 @@ class Tracked:
         Raises: UserError for what is no number or a column that the record uses itself, or where
             the record cannot be written.
         """
-        row = {key: _number(key, value) for key, value in {**(values or {}), **more}.items()}
+        self._refuse_outside()
+        row = {key: number_of(key, value) for key, value in {**(values or {}), **more}.items()}
         clash = next((key for key in row if key in COLUMNS), None)
         if clash is not None:
             raise UserError(
@@ -184,7 +192,7 @@ class Tracked:
             )
         self._at(kimg)
         with self._explained(self.directory):
-            self._journal.log(_images(kimg), row)
+            self._journal.log(images_of(kimg), row)
             self._journal.flush()
 
     def score(
@@ -206,13 +214,14 @@ class Tracked:
             `data` is that of the run by default. Scores compare only if all of it is equal.
         Raises: UserError for a direction that is not known, or another protocol than before.
         """
+        self._refuse_outside()
         if direction not in ("minimize", "maximize", None):
             raise UserError(
                 f"direction={direction} of {name} is not known: use minimize, maximize or None."
             )
         names = mapping(self._config.get("choices"))
         whole = {"score": score, "direction": direction, "data": names.get("data"), **protocol}
-        whole = _plain(whole)
+        whole = plain_of(whole)
         before = self._journal.protocols.get(name)
         if before is not None and not comparable(before, whole):
             raise UserError(
@@ -220,10 +229,10 @@ class Tracked:
                 "have both: give the score another name."
             )
         listed = isinstance(value, (list, tuple))
-        numbers = [_number(name, one) for one in value] if listed else _number(name, value)
+        numbers = [number_of(name, one) for one in value] if listed else number_of(name, value)
         self._at(kimg)
         with self._explained(self.directory):
-            self._journal.score(_images(kimg), {name: Score(numbers, whole)})
+            self._journal.score(images_of(kimg), {name: Score(numbers, whole)})
             self._journal.flush()
         if self._journal.objective is None and direction is not None and not listed:
             self._journal.objective = name
@@ -235,6 +244,7 @@ class Tracked:
             of points (N, D) there is no sheet. The same noise each time makes sheets comparable.
         Raises: UserError for another shape.
         """
+        self._refuse_outside()
         import torch
 
         from gansweep.callbacks.sheet import grid
@@ -247,7 +257,7 @@ class Tracked:
                 f"1 or 3 channels, or (N, H, W), and at most {MOST_SAMPLES} images."
             )
         self._at(kimg)
-        path = self._record.samples / f"{_images(kimg):09d}.webp"
+        path = self._record.samples / f"{images_of(kimg):09d}.webp"
         with self._explained(self.directory):
             self._record.write(path, grid(found).as_webp())
         return path
@@ -257,6 +267,7 @@ class Tracked:
 
         status: finished, equilibrium, plateau, diverged, collapsed, failed or interrupted.
         """
+        self._refuse_outside()
         known = [s for s in STATUSES if s not in ("running", "paused", "pruned")]
         if status not in known:
             raise UserError(f"status={status} is not known. Use one of {', '.join(known)}.")
@@ -270,6 +281,7 @@ class Tracked:
     ) -> None:
         for number, before in self._handlers.items():
             signal.signal(number, before)
+        self._state = "over"
         try:
             if isinstance(error, SupersededError):
                 return  # the record belongs to another process now
@@ -282,8 +294,22 @@ class Tracked:
                 self._record.write(self._record.traceback_path, text.encode(errors="replace"))
             with self._explained(self.directory):
                 self._record.write_result(self._result(status, reason))
+            if error is None:
+                objective, scored = self._journal.objective, self._journal.protocols
+                tell_of_unscored(objective, scored, self.directory)
         finally:
             self._claim.release()
+
+    def _refuse_outside(self) -> None:
+        """Raises: UserError before the context and after it, when others may write the record."""
+        if self._state == "open":
+            return
+        if self._state == "over":
+            raise UserError(
+                f"The record in {self.directory} is closed: its `with` has ended. Move this line "
+                f"into it, or continue the run: gansweep.track(resume='{self.directory}')."
+            )
+        raise UserError("The record is not open: write inside `with gansweep.track(...) as run:`.")
 
     def _at(self, kimg: float) -> None:
         if not 0 <= kimg < math.inf:
@@ -305,7 +331,7 @@ class Tracked:
                 for key, value in row.items()
                 if key in protocols and value is not None
             }
-            journal.score(_images(clock), found)
+            journal.score(images_of(clock), found)
             journal.seconds_before = max(journal.seconds_before, float(row.get("seconds") or 0.0))
         journal.flush()
         stored = mapping(self._record.result()).get("objective")
@@ -368,33 +394,6 @@ def _stopped(error: BaseException | None) -> bool:
     return isinstance(error, SystemExit) and error.code not in (0, None)
 
 
-def _images(kimg: float) -> int:
-    return round(1000 * kimg)
-
-
 def _uses_cuda() -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value.detach() if hasattr(value, "detach") else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"'{name}' is no number: {str(value)[:60]}.") from error
-
-
-def _plain(value: Any) -> Any:
-    """The value as a record keeps it: mappings, lists, numbers, text, true, false, null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(one) for one in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):  # not a subclass, which YAML would refuse
-        if isinstance(value, kind):
-            return kind(value)
-    if getattr(value, "ndim", None) == 0:
-        return value.item()
-    return str(value)
