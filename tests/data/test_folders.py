@@ -16,6 +16,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.decode import UnreadableImageError, open_image, resize_all, square
 from gansweep.data.folders import ImageFolder
 from gansweep.errors import UserError
+from gansweep.inference.pictures.picture_files import pictures_in
 
 
 @pytest.fixture(autouse=True)
@@ -312,6 +313,16 @@ def test_a_folder_that_cannot_be_listed_is_named(photos: Path, monkeypatch) -> N
     monkeypatch.setattr(os, "scandir", forbidding)
     with pytest.raises(UserError, match=f"{photos / 'pear'} cannot be listed"):
         ImageFolder(photos).prepare()
+
+
+def test_every_picture_that_other_verbs_read_is_trained_on(tmp_path: Path) -> None:
+    forms = {"a.jpe": "JPEG", "b.jp2": "JPEG2000", "c.AVIF": "AVIF", "d.png": "PNG"}
+    known = [name for name, form in forms.items() if form in Image.registered_extensions().values()]
+    for k, name in enumerate(known):
+        Image.new("RGB", (16, 16), (40 * k, 0, 0)).save(tmp_path / name, forms[name])
+    source = ImageFolder(tmp_path, image_size=8, test_every=0, n_validation=0)
+    source.prepare()
+    assert source.n_train == len(known) == len(pictures_in([tmp_path])) >= 2
 
 
 def test_hidden_files_are_skipped_and_looping_links_end(photos: Path) -> None:

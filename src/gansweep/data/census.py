@@ -16,12 +16,11 @@ import PIL
 
 from gansweep.data.decode import UnreadableImageError, open_image
 from gansweep.data.download import locked
-from gansweep.data.listing import files_below
+from gansweep.data.listing import PICTURES, files_below
 from gansweep.errors import UserError
 from gansweep.records.drafts import drafted, remove_drafts
 
 RULES = 2  # of what can be read; counted up when decode.py changes them
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,12 @@ def _list(root: Path) -> list[str]:
             f"data.root={root} {problem}. Set data.root= to a folder of images (an absolute path, "
             "or relative to the current directory)."
         )
-    found = files_below(root, EXTENSIONS, "set data.root= to another folder")
+    found = files_below(root, PICTURES, "set data.root= to another folder")
     names = [path.relative_to(root).as_posix() for path in found]
     if not names:
         raise UserError(
             f"data.root={root} contains no image: no file in it or in its folders ends in "
-            f"{', '.join(one[1:] for one in EXTENSIONS)}. Set data.root= to a folder of images."
+            f"{', '.join(one[1:] for one in PICTURES)}. Set data.root= to a folder of images."
         )
     return sorted(names, key=lambda name: hashlib.blake2b(os.fsencode(name)).digest())
 

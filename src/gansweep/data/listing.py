@@ -6,6 +6,12 @@ from pathlib import Path
 
 from gansweep.errors import UserError
 
+# of pictures; where the Pillow that is installed cannot decode one of these, the file is refused
+PICTURES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".avif", ".jp2"),
+)
+
 
 def files_below(root: Path, endings: Sequence[str], other: str) -> Iterator[Path]:
     """Files with one of the endings, in letters of either case, folder by folder.

@@ -5,13 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansweep.data.listing import files_below
+from gansweep.data.listing import PICTURES, files_below
 from gansweep.errors import UserError
-
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"),
-    *(".avif", ".jp2"),
-)
 
 
 @dataclass(frozen=True)
@@ -67,5 +62,5 @@ def refuse_inside(folder: Path, output: Path | None) -> None:
 
 
 def _below(folder: Path) -> list[Found]:
-    found = files_below(folder, SUFFIXES, "name another folder")
+    found = files_below(folder, PICTURES, "name another folder")
     return [Found(path, path.relative_to(folder)) for path in found]
