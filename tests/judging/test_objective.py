@@ -23,6 +23,7 @@ from sweep_studies import (
 )
 
 from gansweep.cli.sweep_table import EventLines, LiveTable
+from gansweep.data.toy import Ring
 from gansweep.engine.confirm import front, winners
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
@@ -33,8 +34,9 @@ from gansweep.judging.objective import (
     refuse_reversed,
     refuse_unmeasured,
 )
+from gansweep.metrics.choice import choose_scores
 from gansweep.metrics.panel import MEASURES
-from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
+from gansweep.metrics.protocol import CHOSEN_BY, OF_POINTS, ON_REQUEST, QUICK
 from gansweep.records.record import RunRecord
 from gansweep.search.check_search import with_direction
 from gansweep.search.trials import trials_of
@@ -150,6 +152,23 @@ def test_metric_that_runs_do_not_measure_is_refused_with_the_fix() -> None:
     for metric in ("seconds", "auto", "psnr", "high_quality", "fid_digitsnet_1k_train", "mine"):
         refuse_unmeasured("sweep.constraints", metric, {"scores": None})
     refuse_unmeasured("sweep.constraints", "ndb_js", {"scores": "all"})
+
+
+@pytest.mark.parametrize("scores", [None, "all", ["fid"]])
+def test_scores_of_images_are_refused_on_points(scores: Any) -> None:
+    metrics = {"scores": scores}
+    for metric in ("fid", "kid", "fid_inception_10k_train", "coverage"):
+        with pytest.raises(UserError, match="these data are points. Use auto.*modes"):
+            refuse_unmeasured("sweep.objective.metric", metric, metrics, of_points=True)
+    if scores != ["fid"]:
+        refuse_unmeasured("sweep.objective.metric", "reverse_kl", metrics, of_points=True)
+    refuse_unmeasured("sweep.objective.metric", "auto", metrics, of_points=True)
+    with pytest.raises(UserError, match=r"scores=\[modes,fifty_fifty\]"):
+        refuse_unmeasured("sweep.objective.metric", "fifty_fifty", {}, of_points=True)
+
+
+def test_words_of_points_are_those_that_fit_them() -> None:
+    assert choose_scores("all", (), Ring(), None, True, "test") == OF_POINTS
 
 
 def test_words_of_the_scores_are_those_that_the_panel_measures() -> None:

@@ -13,6 +13,7 @@ from gansweep.metrics.protocol import (
     CHOSEN_BY,
     DEFAULT_OBJECTIVES,
     DIRECTIONS,
+    OF_POINTS,
     ON_REQUEST,
     QUICK,
     Direction,
@@ -183,10 +184,13 @@ def refuse_reversed(objective: Objective) -> None:
         )
 
 
-def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> None:
+def refuse_unmeasured(
+    option: str, metric: str, metrics: Mapping[str, Any], *, of_points: bool = False
+) -> None:
     """Raises: UserError where the configuration shows that runs do not measure `metric`.
 
     option: what names the metric.   metrics: the configuration's node of that name.
+    of_points: whether the data are known to be points.
     """
     if metric == "auto" or metric in COSTS:
         return
@@ -200,9 +204,18 @@ def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> N
     if word not in known and nearest(metric, known):
         raise UserError(f"{option} names '{metric}', which is not a score.{nearest(metric, known)}")
     word, chosen = CHOSEN_BY.get(word, word), metrics.get("scores")
-    if word not in (*QUICK, *ON_REQUEST) or chosen == "all":
+    if word not in (*QUICK, *ON_REQUEST):
         return  # a held-out score or one of the user's own: known after the first run
+    if of_points and word not in OF_POINTS:
+        raise UserError(
+            f"{option} names '{metric}', which is measured on images, and these data are points. "
+            f"Use auto, or a score of {' or '.join(OF_POINTS)}, such as reverse_kl."
+        )
+    if chosen == "all":
+        return
     measured = [chosen] if isinstance(chosen, str) else list(QUICK if chosen is None else chosen)
+    if of_points and chosen is None:
+        measured = [score for score in QUICK if score in OF_POINTS]
     if word not in measured:
         raise UserError(
             f"{option} names '{metric}', which these runs do not measure. Set metrics.scores="

@@ -51,6 +51,7 @@ ON_REQUEST = (
     *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
     *("vendi", "memorisation", "fifty_fifty", "parzen"),
 )
+OF_POINTS = ("modes", "fifty_fifty")  # words that can be measured on points, which have no features
 # count only the samples whose class the classifier predicts with confidence
 CONFIDENT_WORDS = ("confident_modes", "confident_reverse_kl")
 MODE_WORDS = (

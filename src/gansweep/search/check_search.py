@@ -15,6 +15,7 @@ from gansweep.search.enqueue import BestOf, refuse_too_many, starting_points
 from gansweep.search.settings import Settings
 from gansweep.search.space import Parameter, Space
 
+POINTS = "gansweep.data.toy."  # the module of data that are points
 RULES = "gansweep.callbacks.stop_when_done."  # the module of those that end runs early
 
 
@@ -169,11 +170,12 @@ def check_search(
     """
     samplers.refuse_unfit(settings, space)
     metrics = OmegaConf.select(base, "metrics") or {}
+    points = str(OmegaConf.select(base, "data._target_")).startswith(POINTS)
     for objective in settings.objectives:
         refuse_reversed(objective)
-        refuse_unmeasured("sweep.objective.metric", objective.metric, metrics)
+        refuse_unmeasured("sweep.objective.metric", objective.metric, metrics, of_points=points)
     for limit in settings.limits:
-        refuse_unmeasured("sweep.constraints", limit.metric, metrics)
+        refuse_unmeasured("sweep.constraints", limit.metric, metrics, of_points=points)
     directory = Path(settings.runs_dir) / settings.name
     settings.enqueue, skipped = starting_points(
         settings.enqueue, space, compose, directory, best_of
