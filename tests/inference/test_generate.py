@@ -79,6 +79,43 @@ def test_without_a_label_there_is_a_column_for_each_class(
     assert images_in(tmp_path / "infogan.png") == (2, 10)
 
 
+@pytest.mark.parametrize(("n", "rows"), [(14, 2), (16, 2), (20, 2), (8, 3)])
+def test_a_grid_holds_as_many_images_as_asked_and_its_mark_says_so(
+    command: Command, runs: Path, tmp_path: Path, n: int, rows: int
+) -> None:
+    """With fewer images than classes there is a square of them."""
+    assert command("generate", str(runs / "cgan"), f"n={n}", "-o", "a.png").code == 0
+    columns = 10 if n >= 10 else 3
+    assert images_in(tmp_path / "a.png") == (rows, columns)
+    with Image.open(tmp_path / "a.png") as picture:
+        pixels = np.asarray(picture)
+    step = pixels.shape[1] // columns
+    cells = [pixels[r * step :, c * step :] for r in range(rows) for c in range(columns)]
+    assert [bool(cell[: step - 1, : step - 1].any()) for cell in cells].count(True) == n
+    assert marks_of(tmp_path / "a.png").says["prompt"].endswith(f"images {n}")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("ring", ["n=3"], "points 30"),
+        ("ring", ["n=3", "label=1"], "points 30"),
+        ("autoencoder", ["n=9"], "images 8"),
+        ("hole", ["n=10"], "images 9"),
+    ],
+)
+def test_the_mark_counts_what_a_sheet_shows(
+    command: Command, runs: Path, tmp_path: Path, name: str, words: list[str], said: str
+) -> None:
+    assert command("generate", str(runs / name), *words, "-o", "a.png").code == 0
+    assert marks_of(tmp_path / "a.png").says["prompt"].endswith(said)
+
+
+def test_points_of_an_array_are_counted(command: Command, runs: Path, tmp_path: Path) -> None:
+    assert command("generate", str(runs / "ring"), "n=3", "-o", "a.npz").code == 0
+    assert marks_of(tmp_path / "a.npz").says["prompt"].endswith("points 3")
+
+
 def test_a_value_of_a_learnt_code_can_be_generated(
     command: Command, runs: Path, tmp_path: Path
 ) -> None:

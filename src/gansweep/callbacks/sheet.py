@@ -69,17 +69,26 @@ def sheet(
         wanted = _rows(data, split, count // 3)
         if starts_from_sources(module, wanted):
             return translations(module, wanted, rng, with_truth=data.is_paired(split))
-    noise = getattr(module, "latent_dim", None)
     if module.kinds is not None and module.kinds <= count:
-        rows = round(count / module.kinds)
-        columns = [
-            of_kind(module, kind, conditions, rows, torch.Generator().manual_seed(seed))
-            for kind in range(module.kinds)
-        ]
-        names = _names_of_kinds(module, data)
-        images = torch.stack(columns, dim=1).flatten(0, 1)
-        return grid(images, module.kinds, kind="classes", classes=names, noise=noise)
+        whole = round(count / module.kinds) * module.kinds
+        return every_kind(module, data, conditions, whole, seed)
+    noise = getattr(module, "latent_dim", None)
     return grid(_made(module, conditions.draw(count, rng), rng), noise=noise)
+
+
+def every_kind(
+    module: Adversarial, data: DataSource, conditions: Conditions, count: int, seed: int
+) -> Sheet:
+    """`count` samples with a column for each kind, the same noise along a row, the last row cut."""
+    assert module.kinds is not None
+    rows = math.ceil(count / module.kinds)
+    columns = [
+        of_kind(module, kind, conditions, rows, torch.Generator().manual_seed(seed))
+        for kind in range(module.kinds)
+    ]
+    images = torch.stack(columns, dim=1).flatten(0, 1)[:count]
+    names, noise = _names_of_kinds(module, data), getattr(module, "latent_dim", None)
+    return grid(images, module.kinds, kind="classes", classes=names, noise=noise)
 
 
 def _names_of_kinds(module: Adversarial, data: DataSource) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class, or what it makes of given images. Every file says that a machine made it.
 
   label=CLASS            a class of the data, by name or number
   code=VALUE             a value of the learnt code, from 0
-  n=16                   how many images
+  n=16                   how many images; a map of points has ten for each
   seed=0                 of the noise: the same samples every time
   truncation=0.7         cleaner and less varied: psi of a model with styles,
                          from 0 to 1, or the largest entry of z (model=biggan)

@@ -18,9 +18,19 @@ class Conditions:
     """
 
     def __init__(self, data: DataSource) -> None:
-        self._rows = joined(list(data.batches("train", limit=ROWS_KEPT)))
-        self._labels = data.labels_of("train")
-        self._classes = None if self._labels is None else self._labels.unique()
+        self._set(joined(list(data.batches("train", limit=ROWS_KEPT))), data.labels_of("train"))
+
+    @classmethod
+    def blank(cls, shape: tuple[int, ...]) -> "Conditions":
+        """Rows of zeros without labels, for a generator that is told its class and takes nothing
+        else of the data. The noise drawn after them is that after real rows."""
+        made = cls.__new__(cls)
+        made._set(Batch(torch.zeros(1, *shape)), None)
+        return made
+
+    def _set(self, rows: Batch, labels: torch.Tensor | None) -> None:
+        self._rows, self._labels = rows, labels
+        self._classes = None if labels is None else labels.unique()
 
     def draw(self, n: int, rng: torch.Generator, balanced: bool = False) -> Batch:
         """n rows, drawn with replacement by the CPU generator `rng`.

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from gansweep.callbacks.sheet import Sheet, grid, of_kind, point_map, sheet
+from gansweep.callbacks.sheet import (
+    POINTS_PER_IMAGE,
+    Sheet,
+    every_kind,
+    grid,
+    of_kind,
+    point_map,
+    sheet,
+)
+from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
 from gansweep.inference import outputs
 from gansweep.inference.encoding import marked
@@ -18,6 +27,7 @@ from gansweep.inference.request import Request, whole
 from gansweep.inference.stream import Part, Stream
 from gansweep.provenance.mark import COMPOSITE, MADE, prompt_of
 from gansweep.records.sheets import MADE_ALONE
+from gansweep.run.exported import is_export
 
 
 def main(request: Request) -> int:
@@ -68,29 +78,50 @@ def kind_of(opened: Opened, request: Request) -> int | None:
 
 def write_grid(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
     picture = drawn(opened, request, kind)
-    source = MADE if picture.layout.kind in MADE_ALONE else COMPOSITE
-    prompt = prompt_of({**said(opened, request), "images": request.n})
+    layout = picture.layout
+    source = MADE if layout.kind in MADE_ALONE else COMPOSITE
+    gap = layout.columns if layout.kind == "anomalies" else 0  # an empty row
+    shown = {"images": layout.count - gap}
+    if opened.data.is_points:
+        shown = {"points": POINTS_PER_IMAGE * request.n}
+    prompt = prompt_of({**said(opened, request), **shown})
     form = "webp" if path.suffix.lower() == ".webp" else "png"
     content = marked(opened.marker(), picture.enlarged(), prompt, form, source)
     outputs.write_file(path, content, opened.use.force)
 
 
 def drawn(opened: Opened, request: Request, kind: int | None) -> Sheet:
-    """The requested picture: of samples where noise is enough, else as the run's own sheets are."""
+    """The requested picture: of samples where noise is enough, else as the run's own sheets are.
+
+    Raises: UserError where it needs training data, and the run is an exported model.
+    """
     module, data = opened.module, opened.data
     stream = Stream(opened, request.seed, kind)
-    plain = kind is None and not module.conditional and module.kinds is None and stream.by_latents
-    if not data.is_points and (plain or (kind is not None and module.conditional)):
-        parts = stream.parts(request.n, request.batch_size)  # needs no image of the data
+    if stream.by_latents and not data.is_points:  # needs no image of the data
+        if kind is None and module.kinds is not None and module.kinds <= request.n:
+            blank = Conditions.blank(tuple(data.shape))
+            return every_kind(module, data, blank, request.n, request.seed)
+        parts = stream.parts(request.n, request.batch_size)
         return grid(torch.cat([part.images for part in parts]))
+    if data.is_points:
+        _refuse_map_without_data(opened)
     conditions = opened.conditions
     if kind is None:
         return sheet(module, data, conditions, request.n, request.seed)
     rng = torch.Generator().manual_seed(request.seed)
-    made = of_kind(module, kind, conditions, request.n, rng)
     if data.is_points:
-        return point_map(conditions.draw(request.n, rng).images, made)
-    return grid(made)
+        n = POINTS_PER_IMAGE * request.n
+        made = of_kind(module, kind, conditions, n, rng)
+        return point_map(conditions.draw(n, rng).images, made)
+    return grid(of_kind(module, kind, conditions, request.n, rng))
+
+
+def _refuse_map_without_data(opened: Opened) -> None:
+    if is_export(opened.use.run):
+        raise UserError(
+            "A map shows points among those of the training data, and an exported model has none. "
+            "Use -o points.npz for the points, or the run itself for a map."
+        )
 
 
 def write_folder(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
@@ -140,12 +171,11 @@ def _ahead(parts: Iterator[Part]) -> Iterator[Part]:
 def write_npz(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
     """ "images": (N, H, W, C) uint8, or "points": (N, D) float32; "labels": (N,) int64."""
     data = opened.data
-    prompt = prompt_of({**said(opened, request), "images": request.n})
     name, shape, kind_of_number = "points", tuple(data.shape), "f4"
     if not data.is_points:
         name, shape, kind_of_number = "images", (*data.shape[1:], data.shape[0]), "u1"
     labels = []
-    place = opened.archive(path, prompt)
+    place = opened.archive(path, prompt_of({**said(opened, request), name: request.n}))
     with outputs.npz_at(place, name, (request.n, *shape), kind_of_number) as archive:
         for part in _ahead(Stream(opened, request.seed, kind).parts(request.n, request.batch_size)):
             rows = part.images if data.is_points else part.pixels()

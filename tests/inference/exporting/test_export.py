@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,10 @@ def test_verbs_take_an_exported_folder(command: Command, runs: Path, tmp_path: P
         assert marks_of(first).says["run"] == marks_of(second).says["run"]
     assert command("generate", "out", "n=4", "-o", "c").code == 0
     assert command("interpolate", "out", "labels=1,2", "-o", "d.png").code == 0
-    command("generate", "out", "n=4", "-o", "e.png").is_refused_with("exported model", "run itself")
+    for run, place in ((runs / "cgan", "e.png"), (tmp_path / "out", "f.png")):
+        assert command("generate", str(run), "n=16", "-o", place).code == 0
+    with Image.open(tmp_path / "e.png") as first, Image.open(tmp_path / "f.png") as second:
+        assert first.tobytes() == second.tobytes()
     command("evaluate", "out").is_refused_with("exported model")
 
 
@@ -168,6 +172,29 @@ def test_the_card_says_what_it_is(command: Command, runs: Path, tmp_path: Path) 
     assert "Latents are independent of each other: uniform on [-1, 1)." in body
     config = (tmp_path / "out" / "config.yaml").read_text()
     assert "runs_dir" not in config and str(tmp_path) not in config
+
+
+@pytest.mark.parametrize(
+    "name", ["cgan", "infogan", "styled", "vae", "ring", "hole", "cyclegan", "autoencoder"]
+)
+def test_the_command_on_the_card_works(
+    command: Command, runs: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (12, 8), "teal").save(tmp_path / "photos" / "a.png")
+    assert command("export", str(runs / name), "--to", "safetensors", "-o", "this_folder").code == 0
+    text = (tmp_path / "this_folder" / "README.md").read_text()
+    (shown,) = re.findall(r"or `gansweep (.+)` on the command line", text)
+    assert command(*shown.split()).code == 0
+
+
+def test_a_map_of_an_exported_model_is_refused_with_what_works(
+    command: Command, runs: Path
+) -> None:
+    assert command("export", str(runs / "ring"), "--to", "safetensors", "-o", "out").code == 0
+    command("generate", "out", "-o", "a.png").is_refused_with("-o points.npz")
+    assert command("export", str(runs / "coded_ring"), "--to", "safetensors", "-o", "b").code == 0
+    assert "on the command line" not in Path("b/README.md").read_text()
 
 
 @pytest.mark.parametrize(

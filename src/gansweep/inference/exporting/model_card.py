@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from gansweep.inference.opened import Opened
+from gansweep.inference.stream import Stream
 from gansweep.records.notation import number, spread_words
 from gansweep.records.plain_values import mapping
 from gansweep.run.exported import FACTS, WEIGHTS
@@ -26,7 +27,7 @@ def card(
     parts = [
         f"# {_plain(name)}: {facts['model']} on {_plain(facts['data'])}",
         _what(facts),
-        _use(facts, files),
+        _use(opened, facts, files),
         _training(opened, result),
         _scores(scores, protocols),
         LIMITS,
@@ -83,16 +84,25 @@ def _what(facts: Mapping[str, Any]) -> str:
     return f"Makes images of {shape} (channels, rows, columns){of}. {facts['pixels']}."
 
 
-def _use(facts: Mapping[str, Any], files: Sequence[str]) -> str:
+def _use(opened: Opened, facts: Mapping[str, Any], files: Sequence[str]) -> str:
     lines = ["## How to use it", "", "```python", "from gansweep import load_run", ""]
     lines += ['model, cfg = load_run("this_folder")', "```", ""]
-    lines.append("or `gansweep generate this_folder n=16` on the command line.")
+    if command := _command(opened):
+        lines.append(f"or `{command}` on the command line.")
     for file in files:
         inputs = ", ".join(f"`{k}` ({', '.join(map(str, v))})" for k, v in facts["inputs"].items())
         lines.append(f"`{file}` takes {inputs} and gives `images`.")
     if facts["latent_dim"]:
         lines.append(f"Latents are independent of each other: {facts['latents']}.")
     return "\n".join(lines)
+
+
+def _command(opened: Opened) -> str:
+    """What makes samples, or other pictures, of the folder alone; "" where nothing does."""
+    if Stream(opened, 0).by_latents:
+        place = " -o points.npz" if opened.data.is_points else ""
+        return f"gansweep generate this_folder n=16{place}"
+    return "" if opened.data.is_points else "gansweep translate this_folder photos/ -o made/"
 
 
 def _training(opened: Opened, result: Mapping[str, Any]) -> str:
