@@ -107,6 +107,50 @@ def test_nearest_finds_the_copy_among_near_copies() -> None:
     assert torch.equal(rows[:, 0], slow.indices[:, 0])
 
 
+def clusters(n: int, spread: str, seed: int = 0, d: int = 64) -> torch.Tensor:
+    """Four clusters of norm 20, far tighter than float32 products can resolve."""
+    draw = torch.Generator().manual_seed(seed)
+    centers = 20 * torch.nn.functional.normalize(normal(4, d, seed=99))
+    x = centers[torch.randint(4, (n,), generator=draw)]
+    if spread == "float64 products":
+        x[:, :6] += 0.01 * torch.randn(n, 6, generator=draw)
+    else:  # a few units in the last place, which float64 products do not resolve either
+        x = (x * 2**18).round() / 2**18
+        x[:, :6] += torch.randint(4, (n, 6), generator=draw) * 2.0**-22
+    return x
+
+
+@pytest.mark.parametrize("resolved_by", ["float64 products", "differences"])
+def test_scores_of_tight_clusters_equal_those_of_whole_matrices(resolved_by: str) -> None:
+    real, fake = clusters(150, resolved_by), clusters(130, resolved_by, seed=1)
+    found = neighbour_scores(real, fake)
+    assert [found[score].item() for score in SCORES] == pytest.approx(slow_scores(real, fake))
+    slow = all_distances(real, real).sort(1).values[:, [3, 5]]
+    torch.testing.assert_close(radii(real), slow, rtol=1e-12, atol=0)
+    for k in (1, 3):
+        distances, rows = nearest(fake, real, k)
+        apart = all_distances(fake, real)
+        torch.testing.assert_close(distances, apart.sort(1).values[:, :k], rtol=1e-12, atol=0)
+        torch.testing.assert_close(distances, apart.gather(1, rows), rtol=1e-12, atol=0)
+
+
+def test_memory_of_the_search_in_float64_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    for name in ("_by_products", "_by_differences"):
+        search = getattr(prdc, name)
+
+        def watched(*given: torch.Tensor, search: Callable[..., torch.Tensor] = search) -> object:
+            block = search(*given)
+            sizes.append(block.numel())
+            return block
+
+        monkeypatch.setattr(prdc, name, watched)
+    radii(normal(150, 64))
+    assert not sizes, "ordinary features are never searched again"
+    radii(clusters(150, "differences"))
+    assert len(sizes) >= 2 * 150 * 150 * 4 / prdc.BLOCK and max(sizes) <= prdc.BLOCK / 4
+
+
 def test_metric_takes_the_radii_that_were_kept() -> None:
     real, fake = normal(60, 8), normal(50, 8, seed=1)
     alone, cached = neighbours(real), neighbours(real, radii(real))

@@ -1,8 +1,9 @@
 """Precision, recall, density and coverage, from neighbourhoods of real and generated samples.
 
-Distances come from float32 matrix products in blocks of bounded size. If rounding could decide a
-comparison, the distance is computed again from float64 differences. So copies have distance 0,
-and a sample exactly on the edge of a neighbourhood is outside.
+Distances come from float32 matrix products in blocks of bounded size. If rounding could decide
+which samples are nearest, these are searched again in float64; if it could decide a comparison, the
+distance is computed again from float64 differences. So copies have distance 0, and a sample exactly
+on the edge of a neighbourhood is outside.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gansweep.metrics.protocol import Protocol
 KS = (3, 5)  # k of precision and recall, and of density and coverage, as published
 BLOCK = 2**23  # distances at once: 32 MiB
 PAIRS = 4096  # differences at once: 64 MiB at d = 2048
-SPARE = 2  # extra candidate neighbours, since rounding may swap the last ones
+SPARE = 2  # extra candidate neighbours: rounding swaps the last ones, and rarely more
 
 
 def radii(x: Tensor, ks: Sequence[int] = KS) -> Tensor:
@@ -36,8 +37,8 @@ def radii(x: Tensor, ks: Sequence[int] = KS) -> Tensor:
             f"{len(x)} samples are too few for neighbourhoods of {k} nearest others: give at "
             f"least {k + 1}."
         )
-    rows = _nearest_others(x, min(k + SPARE, len(x) - 1))
-    distances = _distances(x, x, rows).sort(1).values
+    rows, bounds = _nearest_others(x, min(k + SPARE, len(x) - 1))
+    distances, _ = _settled(x, x, rows, bounds, k, others=True)
     return distances[:, [each - 1 for each in ks]]
 
 
@@ -49,15 +50,15 @@ def nearest(points: Tensor, reference: Tensor, k: int = 1) -> tuple[Tensor, Tens
     """
     center = _center(reference)
     centered = reference.float() - center
-    squares = _squares(centered)
-    found = []
+    squares = _least_squares(centered)
+    bounds, rows = [], []
     for span in _spans(len(points), len(reference)):
         part = points[span].float() - center
-        block = _squared_distances(part, centered, _squares(part), squares)
-        found.append(block.topk(min(k + SPARE, len(reference)), largest=False).indices)
-    rows = torch.cat(found)
-    distances, places = _distances(points, reference, rows).sort(stable=True, dim=1)
-    return distances[:, :k], rows.gather(1, places)[:, :k]
+        block = _squared_distances(part, centered, _least_squares(part), squares)
+        least, columns = block.topk(min(k + SPARE, len(reference)), largest=False)
+        bounds.append(least[:, -1])
+        rows.append(columns)
+    return _settled(points, reference, torch.cat(rows), torch.cat(bounds), k)
 
 
 @torch.no_grad()
@@ -114,10 +115,9 @@ def _inside(
 
     The first two masks use of_real (n, 2), the third uses of_fake (m,).
     """
-    # float32 keeps 24 bits; the error of a sum of d products grows like a random walk, sqrt(d)
-    slack = 2**-22 * max(4.0, real.shape[1] ** 0.5)
     center = _center(real)
     centered = fake.float() - center
+    slack = _slack(centered)
     squares = _squares(centered)
     for span in _spans(len(real), len(fake)):
         part = real[span].float() - center
@@ -144,13 +144,14 @@ def _any(mask: Tensor, dim: int) -> Tensor:
     return mask.view(torch.uint8).amax(dim).bool()
 
 
-def _nearest_others(x: Tensor, k: int) -> Tensor:
-    """The k other rows nearest to each row: (n, k) int64, in no particular order.
+def _nearest_others(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k other rows that seem nearest to each row: (n, k) int64, in no particular order.
 
     Each pair is computed once: a block is compared only with itself and the rows after it.
+    Also returns a bound (n,): no squared distance to a row that is left out is below it.
     """
     x = x.float() - _center(x)
-    squares = _squares(x)
+    squares = _least_squares(x)
     best = torch.full((len(x), k), torch.inf, device=x.device)
     rows = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
 
@@ -168,7 +169,61 @@ def _nearest_others(x: Tensor, k: int) -> Tensor:
         merge(span, block, start)
         if stop < len(x):
             merge(slice(stop, len(x)), block[:, stop - start :].T, start)
-    return rows
+    return rows, best[:, -1]
+
+
+def _settled(
+    x: Tensor, y: Tensor, rows: Tensor, bounds: Tensor, k: int, *, others: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of y of each row of x: distances (n, k) float64 in order, rows (n, k).
+
+    rows: (n, c), c >= k, the candidates.   bounds: (n,), a lower bound of the squared distances to
+    all that are none. Where it does not exclude these, all rows are searched again: in float64
+    products, and where these do not resolve the distances either, in differences.
+    others: x is y, and no row is a neighbour of its own.
+    """
+    distances, rows, unsure = _first(x, y, rows, bounds, k)
+    center, step = _center(y), max(1, BLOCK // (4 * len(y)))
+    for search in (_by_products, _by_differences):
+        left = [unsure[:0]]
+        for start in range(0, len(unsure), step):
+            part = unsure[start : start + step]
+            block = search(x[part], y, center)
+            if others:
+                block.scatter_(1, part[:, None], torch.inf)
+            least, columns = block.topk(min(k + SPARE, len(y) - others), largest=False)
+            distances[part], rows[part], again = _first(x[part], y, columns, least[:, -1], k)
+            left.append(part[again])
+        unsure = torch.cat(left)
+    return distances, rows
+
+
+def _first(
+    x: Tensor, y: Tensor, rows: Tensor, bounds: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The k nearest of the candidates, as in `_settled`, and the places where others may be."""
+    distances, places = _distances(x, y, rows).sort(stable=True, dim=1)
+    last = distances[:, k - 1]
+    unsure = (last.square() > bounds) & (last > 0)  # nothing is nearer than a copy
+    return distances[:, :k], rows.gather(1, places)[:, :k], unsure.nonzero()[:, 0]
+
+
+def _by_products(x: Tensor, y: Tensor, center: Tensor) -> Tensor:
+    """(n, m) float64: lower bounds of the squared distances, from float64 products."""
+    x, parts = x.double() - center, []
+    squares = _least_squares(x)
+    for part in y.split(PAIRS):
+        near = part.double() - center
+        parts.append(_squared_distances(x, near, squares, _least_squares(near)))
+    return torch.cat(parts, 1)
+
+
+def _by_differences(x: Tensor, y: Tensor, center: Tensor) -> Tensor:
+    """(n, m) float64: the squared distances, which takes ten times as long."""
+    exact = "donot_use_mm_for_euclid_dist"
+    x = x.double()
+    parts = [torch.cdist(x, part.double(), compute_mode=exact) for part in y.split(PAIRS)]
+    return torch.cat(parts, 1).square_()
 
 
 def _spans(n: int, m: int) -> Iterator[slice]:
@@ -187,8 +242,21 @@ def _squares(x: Tensor) -> Tensor:
     return x.square().sum(1)
 
 
+def _slack(x: Tensor) -> float:
+    """How far rounding may move a squared distance, for each unit of the two squared norms.
+
+    Sums of d products in x's precision: their error grows like a random walk, as sqrt(d).
+    """
+    return 2 * torch.finfo(x.dtype).eps * max(4.0, x.shape[1] ** 0.5)
+
+
+def _least_squares(x: Tensor) -> Tensor:
+    """The squared norms that make `_squared_distances` lower bounds of the true ones: (n,)."""
+    return _squares(x).mul_(1 - _slack(x))
+
+
 def _squared_distances(x: Tensor, y: Tensor, x_squares: Tensor, y_squares: Tensor) -> Tensor:
-    """(n, m) float32 from x (n, d) to y (m, d); rounding can make them negative."""
+    """(n, m) from x (n, d) to y (m, d), in their precision; rounding can make them negative."""
     with full_precision():
         return torch.addmm(y_squares, x, y.T, alpha=-2).add_(x_squares[:, None])
 
@@ -216,7 +284,7 @@ class Fidelity(Measure):
         """The radii of the real samples are computed once and cached with the real side."""
         real, n = setting.real_side, _pair_count(setting)
         chosen = real.subset(n)
-        name = f"radii-{'-'.join(map(str, KS))}-{n}"
+        name = f"neighbour-radii-{'-'.join(map(str, KS))}-{n}"
         found = real.cached(name, lambda: {"radii": radii(chosen).cpu()})
         return neighbours(chosen, found["radii"].to(setting.device))
 
