@@ -218,6 +218,17 @@ def test_inspect_tells_marked_from_bare_from_broken(command: Command, tmp_path: 
     command("inspect", "empty").is_refused_with("There is no picture")
 
 
+def test_inspect_names_files_whole_within_the_width_of_a_terminal(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    names = [f"in/{'long-name-' * 6}{number}.png" for number in range(2)]
+    for name in names:
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    lines = command("inspect", "in").out.splitlines()
+    assert {*names} <= {*lines} and max(map(len, lines)) <= 80
+
+
 def test_inspect_reads_any_bytes_without_a_crash(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a.npz", "a.zip", "a.onnx", "a.safetensors", "a.png", "a.gif", "a.mp4"):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gansweep.cli.arguments import Parser
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, terminal_width, visible
 from gansweep.provenance.pixels import Watermark
 from gansweep.provenance.reading import Marks, exit_code, files_in, marks_of
-from gansweep.records.notation import aligned, plural
+from gansweep.records.notation import beside_names, plural
 
 DESCRIPTION = """\
 Read back what files say of their origin: XMP in PNG, JPEG, WebP, AVIF, GIF and
@@ -72,7 +72,8 @@ def in_rows(found: Sequence[Marks]) -> list[str]:
     order = sorted(found, key=lambda one: (not one.problem, bool(one.kind)))
     rows = [("file", "mark", "manifest", "system", "prompt")]
     rows += [_row(one) for one in order[:MOST_ROWS]]
-    lines = aligned(rows, width=200)
+    names = [visible(row[0]) for row in rows]
+    lines = beside_names(names, [row[1:] for row in rows], width=terminal_width())
     if len(found) > MOST_ROWS:
         lines.append(f"and {len(found) - MOST_ROWS} more")
     broken = sum(bool(one.problem) for one in found)

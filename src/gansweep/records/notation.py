@@ -1,6 +1,7 @@
 """The notation of numbers, durations and settings in reports."""
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -148,3 +149,35 @@ def aligned(
     with console.capture() as shown:
         console.print(table)
     return [line.rstrip() for line in shown.get().splitlines()]
+
+
+def beside_names(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[int] = (),
+    width: int = 80,
+) -> list[str]:
+    """Each name with its values in columns behind it, within `width`; the first row is the heading.
+
+    Nothing is cut: a long name stands above its values, and values that do not fit are wrapped.
+    """
+    values = aligned(rows, right, width=10_000)
+    pairs = list(zip(names, values, strict=True))
+    short = (n for n, line in pairs if len(n) <= width // 3 and len(n) + 2 + len(line) <= width)
+    fits = max(map(len, short), default=4)
+    lines = []
+    for (name, line), cells in zip(pairs, rows, strict=True):
+        beside = fits + 2 + len(line) <= width
+        if len(name) > fits or not beside:
+            lines.append(name)
+            name = ""
+        if beside:
+            lines.append(f"{name:<{fits}}  {line}".rstrip())
+        else:
+            lines += _indented("  ".join(filter(None, cells)), width)
+    return lines
+
+
+def _indented(text: str, width: int) -> list[str]:
+    indent = "    "
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)

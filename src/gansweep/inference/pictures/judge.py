@@ -14,13 +14,13 @@ from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.data.source import Split
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, terminal_width, visible
 from gansweep.inference import outputs
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.pictures.inputs import Picture, Reading, as_input
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Judging
-from gansweep.records.notation import aligned, plural
+from gansweep.records.notation import beside_names, plural
 
 SHOWN = 20  # rows that are printed
 PREFIX = "anomaly/"
@@ -181,7 +181,9 @@ def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[str]], f
 
 
 def _show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    for line in aligned([tuple(head), *(tuple(row) for row in rows[:SHOWN])], width=200):
+    shown = [head, *rows[:SHOWN]]
+    names = [visible(row[0]) for row in shown]
+    for line in beside_names(names, [row[1:] for row in shown], width=terminal_width()):
         print(visible(line))
     if len(rows) > SHOWN:
         print(f"and {len(rows) - SHOWN} more")

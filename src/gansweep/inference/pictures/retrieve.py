@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gansweep.callbacks.sheet import grid
 from gansweep.data.batch import Batch, joined
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, terminal_width, visible
 from gansweep.inference import outputs
 from gansweep.inference.encoding import of_picture
 from gansweep.inference.opened import Opened, open_run
@@ -15,7 +15,7 @@ from gansweep.inference.pictures.inputs import Reading, as_input, read_all
 from gansweep.inference.pictures.judge import blank_answers
 from gansweep.inference.pictures.picture_files import Found, pictures_in
 from gansweep.inference.pictures.translating import Retrieval
-from gansweep.records.notation import aligned
+from gansweep.records.notation import beside_names
 
 AT_ONCE = 256
 
@@ -49,7 +49,8 @@ def main(request: Retrieval) -> int:
     picture = grid(torch.cat([asked, images[nearest.indices]]), request.n + 1).enlarged()
     outputs.write_file(path, of_picture(picture, "png"), request.use.force)
     print(f"read {opened.checkpoint}\nwrote {path}: the picture, and behind it the nearest")
-    for line in aligned(rows, width=200):
+    names = [visible(row[2]) for row in rows]
+    for line in beside_names(names, [row[:2] for row in rows], width=terminal_width()):
         print(visible(line))
     return 1 if failed else 0
 
