@@ -34,10 +34,12 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def stylegan2(*overrides: str, dtype: torch.dtype = torch.float32) -> StyleGAN2:
+def stylegan2(
+    *overrides: str, dtype: torch.dtype = torch.float32, n_classes: int | None = None
+) -> StyleGAN2:
     node = config.model_node(config.compose([*TINY, *overrides]), is_points=False)
     torch.manual_seed(0)
-    model = config.instantiate(node, sample_shape=(1, 8, 8), n_classes=None, source_shape=None)
+    model = config.instantiate(node, sample_shape=(1, 8, 8), n_classes=n_classes, source_shape=None)
     assert isinstance(model, StyleGAN2)
     model.to(dtype).configure_optimizers()
     model.draws = Draws(1, torch.device("cpu"))
@@ -230,6 +232,52 @@ def test_mean_path_length_of_slices_is_that_of_the_batch() -> None:
         model.training_step(batch_of(dtype=torch.float64), 0)
         means.append(model.path_mean.value.item())
     assert means[0] > 0 and means[1] == pytest.approx(means[0], rel=1e-9)
+
+
+def with_classes(accumulate: int) -> StyleGAN2:
+    """Its path penalty is due at every step, against a mean of 0.7; one class of three is rare."""
+    words = ["model=stylegan2_conditional", "model.augment=null", "model.discriminator.group=4"]
+    words += ["model.path_weight=2", "model.path_interval=1", f"model.accumulate={accumulate}"]
+    model = stylegan2(*words, dtype=torch.float64, n_classes=3)
+    assert model.draws_classes
+    model.class_ends = torch.tensor([1, 40, 100])
+    model.path_mean.value.fill_(0.7)
+    return model
+
+
+def labelled(n: int) -> Batch:
+    return Batch(batch_of(n, torch.float64).images, torch.arange(n) % 3)
+
+
+def test_classes_of_the_path_penalty_are_the_same_however_the_batch_is_cut() -> None:
+    moved = []
+    for accumulate in (1, 2, 4):
+        model = with_classes(accumulate)
+        model.training_step(labelled(16), 0)
+        moved.append([*model.generator.parameters(), model.path_mean.value])
+    for other in moved[1:]:
+        torch.testing.assert_close(other, moved[0], rtol=1e-9, atol=1e-12)
+
+
+def test_classes_of_the_path_penalty_are_the_same_on_two_processes() -> None:
+    model, penalties, classes = with_classes(1), [], []
+    for rank, world in ((0, 1), (0, 2), (1, 2)):
+        draws, n = Draws(1, torch.device("cpu"), rank, world), 16 // world
+        part = labelled(16)[rank * n : (rank + 1) * n]
+        drawn = model.draw(draws, part, model.clock)
+        fakes = model.make(part, drawn, model.clock)
+        terms = model.player_loss("generator", part, drawn, fakes, model.clock)
+        penalties.append(terms.parts["penalty/path"])
+        classes.append(drawn["path.labels"])
+    torch.testing.assert_close((penalties[1] + penalties[2]) / 2, penalties[0])
+    assert torch.equal(torch.cat(classes[1:]), classes[0])
+
+
+def test_classes_of_the_path_penalty_are_drawn_as_often_as_the_data_have_them() -> None:
+    model = with_classes(1)
+    assert model.draws is not None
+    drawn = model.draw(model.draws, labelled(4000), model.clock)["path.labels"]
+    assert (drawn.bincount() / 2000).tolist() == pytest.approx([0.01, 0.39, 0.6], abs=0.03)
 
 
 def test_r1_joins_every_kth_loss_of_the_discriminator_k_times_as_strong() -> None:

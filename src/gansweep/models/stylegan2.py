@@ -115,7 +115,13 @@ class StyleGAN2(GAN):
             rows = each * self.accumulate
             drawn["path.z"] = self.latents(draws, rows, dtype)
             drawn["path.y"] = draws.normal(rows, *self.sample_shape, dtype=dtype)
+            if self.conditional:  # the batch's would follow from how it is divided
+                drawn["path.labels"] = draws.classes(rows, self.class_ends)
         return drawn
+
+    @property
+    def draws_classes(self) -> bool:
+        return super().draws_classes or (self.conditional and self.path_weight != 0)
 
     def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         others, crossover, labels = drawn["other"], drawn["crossover"], self.classes_of(batch)
@@ -133,8 +139,7 @@ class StyleGAN2(GAN):
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         factor = self.path_factor(clock)
         if player == "generator" and factor:
-            rows, labels = drawn["path.z"], self.classes_of(batch)
-            w, noise = self.generator.styles(rows, None if labels is None else labels[: len(rows)])
+            w, noise = self.generator.styles(drawn["path.z"], drawn.get("path.labels"))
             lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
             penalty = self.path_mean.penalty(lengths)
             weight = value_at(self.path_weight, clock)
