@@ -280,6 +280,30 @@ def test_classes_of_the_path_penalty_are_drawn_as_often_as_the_data_have_them() 
     assert (drawn.bincount() / 2000).tolist() == pytest.approx([0.01, 0.39, 0.6], abs=0.03)
 
 
+@pytest.mark.parametrize(("share", "batch_size", "total"), [(0.5, 32, 16), (0.3, 40, 12)])
+def test_rows_of_the_path_penalty_are_a_share_of_the_batch_of_all_processes(
+    share: float, batch_size: int, total: int
+) -> None:
+    for world, accumulate in ((1, 1), (2, 1), (1, 4), (2, 2)):
+        model = stylegan2(f"model.path_share={share}", f"model.accumulate={accumulate}")
+        assert model.path_rows(batch_size // world, world) * world == total
+
+
+def test_rows_of_the_path_penalty_that_cannot_be_shared_are_refused() -> None:
+    words = ["model.accumulate=3", "model.discriminator.group=1", "model.path_share=0.5"]
+    # half of 6 is 3: it was 2 on two processes, and 6 on six
+    model = stylegan2(*words)
+    assert model.path_rows(6, 1) == 3
+    with pytest.raises(UserError, match=r"0.5 of 6 images is 3 .* 6 parts .*batch_size=12,"):
+        model.path_rows(3, 2)
+    assert model.path_rows(6, 2) == 3
+    with pytest.raises(UserError, match=r"0.5 of 9 images is 4 .* 3 parts .*path_share=1"):
+        model.training_step(batch_of(9), 0)
+    assert stylegan2("model.path_share=1", *words[:2]).path_rows(3, 2) == 3
+    never = stylegan2("model.path_weight=0", *words)
+    never.training_step(batch_of(9), 0)
+
+
 def test_r1_joins_every_kth_loss_of_the_discriminator_k_times_as_strong() -> None:
     lazy, never = stylegan2("model.penalty_interval=3"), stylegan2("~model.penalties.r1")
     assert lazy.draws is not None

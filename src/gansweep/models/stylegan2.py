@@ -9,6 +9,7 @@ first one measured (the authors' begins at 0, which flattens the images in a sho
 average begins with a shorter half-life (models/averages.py).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -49,6 +50,9 @@ class PathMean(nn.Module):
         return torch.where(self.value > 0, length.lerp(self.value, decay), length)
 
 
+MOST_SIZES = 10_000  # that are tried for a refusal
+
+
 class StyleGAN2(GAN):
     """The two players of layers/style.py.
 
@@ -56,7 +60,8 @@ class StyleGAN2(GAN):
     path_weight: of the path length penalty; 2 is the paper's ln 2 / (r^2 (ln r - ln 2)) at a side
         of r, for lengths that are divided by r and by the root of the number of styles.
     path_interval: steps of G from one penalty to the next.   path_decay: of the mean length.
-    path_share: images of the penalty for each image of a batch.
+    path_share: images of the penalty for each image of a batch, rounded down for the batch of all
+        processes.
     """
 
     takes_points = False
@@ -110,14 +115,37 @@ class StyleGAN2(GAN):
         layer = (draws.uniform(n, dtype=dtype) * (n_styles - 1)).long() + 1
         mixed = draws.uniform(n, dtype=dtype) < self.mixing
         drawn["crossover"] = torch.where(mixed, layer, n_styles)
+        # refused at the first step, whenever a schedule begins with the penalty
+        rows = self.path_rows(n, draws.world) if self.path_weight != 0 else 0
         if self.path_factor(clock):
-            each = max(1, int(self.path_share * n / self.accumulate))  # of a slice
-            rows = each * self.accumulate
             drawn["path.z"] = self.latents(draws, rows, dtype)
             drawn["path.y"] = draws.normal(rows, *self.sample_shape, dtype=dtype)
             if self.conditional:  # the batch's would follow from how it is divided
                 drawn["path.labels"] = draws.classes(rows, self.class_ends)
         return drawn
+
+    def path_rows(self, n: int, world: int) -> int:
+        """Images of the path penalty on each of `world` processes with n images each.
+
+        Raises: UserError if the slices of the processes cannot have equally many.
+        """
+        batch_size, parts = n * world, world * self.accumulate
+
+        def total(size: int) -> int:
+            return max(1, int(self.path_share * size))
+
+        if total(batch_size) % parts == 0:
+            return total(batch_size) // world
+        step = parts * self.judged_together
+        sizes = itertools.count(step * (batch_size // step + 1), step)
+        tried = itertools.islice(sizes, MOST_SIZES)
+        fits = next((f"batch_size={n}, or " for n in tried if total(n) % parts == 0), "")
+        raise UserError(
+            f"model.path_share={self.path_share:g} of {batch_size} images is {total(batch_size)} "
+            f"for path lengths, which {parts} parts ({world} process(es) x "
+            f"accumulate={self.accumulate}) cannot share equally. Use {fits}"
+            "model.path_share=1."
+        )
 
     @property
     def draws_classes(self) -> bool:
