@@ -126,6 +126,36 @@ def test_global_measure_is_logged_where_the_scores_state_their_ratio() -> None:
     assert watcher.journal.latest["critic/global_measure"] == pytest.approx(0.4 + 0.1)
 
 
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_balance_of_a_batch_in_slices_is_that_of_the_whole_batch(accumulate: int) -> None:
+    rows = []
+    for slices in (1, accumulate):
+        model = game(f"model.accumulate={slices}").double()
+        batch = Batch(batch_of().images.double())
+        model.training_step(batch, 0)
+        assert model.last_scores is not None and len(model.last_scores.real) == len(batch)
+        watcher = Balance()
+        watcher.journal = Journal(None, None)
+        watcher.look(model)
+        rows.append(dict(watcher.journal.latest))
+    assert rows[1] == pytest.approx(rows[0], rel=1e-6) and "balance/distance" in rows[0]
+
+
+# Losses
+
+
+def test_losses_of_a_batch_in_slices_count_once_in_a_row() -> None:
+    rows = []
+    for slices in (1, 8):
+        model = game(f"model.accumulate={slices}").double()
+        assert model._recent["loss/discriminator"].maxlen == 1000
+        for k in range(3):
+            model.training_step(Batch(batch_of(seed=k).images.double()), k)
+        assert {len(values) for values in model._recent.values()} == {3}
+        rows.append(model.recent_means())
+    assert rows[1] == pytest.approx(rows[0], rel=1e-9)
+
+
 # Overfitting
 
 

@@ -21,7 +21,7 @@ from gansweep.models.contract import Contract
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
 from gansweep.models.optimizers import Maker
-from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores, checked
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores, checked, whole
 from gansweep.models.stretch import Stretch
 from gansweep.terms.clock import Clock
 from gansweep.terms.schedules import value_at
@@ -200,8 +200,8 @@ class Adversarial(Contract):
             loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
             terms.loss = terms.loss.detach()  # its graph is spent
             slices.append(terms)
-            self.last_asked = part
-            self._record(player, terms, fakes)
+        self.last_asked = part
+        self._record(player, whole(slices), fakes)
         return slices
 
     @property

@@ -29,7 +29,7 @@ from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import cut_off, evaluating, like_weights
-from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores, all_scores
 from gansweep.models.refusals import NOTHING_TO_LEARN, refuse_classes, refuse_misfit
 from gansweep.models.standing import ROWS, StandingStatistics, batch_norms
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
@@ -320,11 +320,10 @@ class GAN(Adversarial):
     @torch.no_grad()
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         """What the terms that follow the discriminator's scores take from those of the batch."""
-        judged = [terms.scores for terms in slices if terms.scores is not None]
-        if not self.terms.memory or not judged:
+        judged = all_scores(slices) if self.terms.memory else None
+        if judged is None:
             return {}
-        real = torch.cat([scores.real for scores in judged])
-        fake = torch.cat([scores.fake for scores in judged])
+        real, fake = judged.real, judged.fake
         taken = (real - (self.loss.boundary or 0.0)).sign().mean()
         means = average(torch.stack([real.mean(), fake.mean(), taken]))
         images = len(real) * self.packing * (1 if self.draws is None else self.draws.world)

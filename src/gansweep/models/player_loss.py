@@ -1,9 +1,10 @@
 """What a loss returns: its value, its parts, the scores behind it, what the memory needs of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gansweep.errors import UserError, described
@@ -37,6 +38,34 @@ class PlayerLoss:
     parts: dict[str, Tensor] = field(default_factory=dict)
     scores: Scores | None = None
     found: dict[str, Tensor] = field(default_factory=dict)
+
+
+def whole(slices: Sequence[PlayerLoss]) -> PlayerLoss:
+    """What the equal slices of a batch say together, detached: without `found`.
+
+    The loss and each part are means, float64, over the slices that have them; the scores are all.
+    """
+    if len(slices) == 1:
+        return slices[0]
+    parts: dict[str, list[Tensor]] = {}
+    for terms in slices:
+        for name, value in terms.parts.items():
+            parts.setdefault(name, []).append(value)
+    means = {name: _mean(values) for name, values in parts.items()}
+    return PlayerLoss(_mean([terms.loss for terms in slices]), means, all_scores(slices))
+
+
+def all_scores(slices: Sequence[PlayerLoss]) -> Scores | None:
+    """The scores of all slices, in their order; None where no slice has any."""
+    said = [terms.scores for terms in slices if terms.scores is not None]
+    if len(said) < 2:
+        return said[0] if said else None
+    real, fake = torch.cat([each.real for each in said]), torch.cat([each.fake for each in said])
+    return replace(said[0], real=real, fake=fake)
+
+
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(values)).detach().double().mean()
 
 
 def checked(terms: Any, model: str, player: str) -> PlayerLoss:
