@@ -43,7 +43,7 @@ class PlayerLoss:
 def whole(slices: Sequence[PlayerLoss]) -> PlayerLoss:
     """What the equal slices of a batch say together, detached: without `found`.
 
-    The loss and each part are means, float64, over the slices that have them; the scores are all.
+    The loss and each part are means over the slices that have them; the scores are all.
     """
     if len(slices) == 1:
         return slices[0]
@@ -65,7 +65,7 @@ def all_scores(slices: Sequence[PlayerLoss]) -> Scores | None:
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(values)).detach().double().mean()
+    return torch.stack(list(values)).detach().mean()
 
 
 def checked(terms: Any, model: str, player: str) -> PlayerLoss:
