@@ -182,7 +182,7 @@ def test_a_picture_is_nearest_to_itself(
     words = ["among/2.png", "among", *good, "n=3", "-o", "a.png"]
     done = command("retrieve", str(runs / "anomaly"), *words)
     assert done.code == 0, done
-    place, distance, name = done.out.splitlines()[3].split()
+    name, place, distance = done.out.splitlines()[3].split()
     assert (place, name) == ("1", "among/2.png") and float(distance) < 1e-4
     done = command("retrieve", str(runs / "anomaly"), "among/2.png", "-o", "b.png")
     assert done.code == 0 and "training image" in done.out
@@ -304,7 +304,8 @@ def test_a_picture_is_cut_as_those_of_the_data(
     assert f"0 of {len(normal)} normal held-out images" in done.out
     first = data._squares("train").paths[data._squares("train").labels.index(0)]
     done = command("retrieve", str(tmp_path / "run"), str(first), "n=1")
-    assert done.code == 0 and float(done.out.split("training image")[0].split()[-1]) < 1e-3
+    *_, distance = done.out.split("training image")[1].splitlines()[0].split()
+    assert done.code == 0 and float(distance) < 1e-3
 
 
 def test_linked_folders_are_read_as_those_of_the_training(photos: Path, tmp_path: Path) -> None:
