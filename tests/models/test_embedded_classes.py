@@ -124,7 +124,7 @@ def test_without_classes_a_network_has_no_class_weights(variant: str) -> None:
     assert not [name for name in named if "embedding" in name or "classes" in name]
 
 
-def test_path_lengths_are_those_of_the_batchs_classes() -> None:
+def test_path_lengths_are_those_of_the_drawn_classes() -> None:
     game = game_of("stylegan2_conditional", "model.path_weight=2")
     assert isinstance(game, StyleGAN2) and game.draws is not None
     nn.init.constant_(game.path_mean.value, 0.5)
@@ -132,8 +132,12 @@ def test_path_lengths_are_those_of_the_batchs_classes() -> None:
     drawn = game.draw(game.draws, batch, game.clock)
     fakes = game.make(batch, drawn, game.clock)
     terms = game.player_loss("generator", batch, drawn, fakes, game.clock)
-    labels = torch.tensor([0, 1, 2, 0])  # of the first half
+    labels = drawn["path.labels"]  # for half of the batch
+    assert labels.shape == (4,) and set(labels.tolist()) <= {*range(N_CLASSES)}
     w, noise = game.generator.styles(drawn["path.z"], labels)
     lengths = path_lengths(game.generator.synthesis, w, noise, drawn["path.y"])
     penalty = (lengths - 0.5).square().mean()
     torch.testing.assert_close(terms.parts["penalty/path"], penalty.detach())
+    w, _ = game.generator.styles(drawn["path.z"], (labels + 1) % N_CLASSES)
+    of_others = path_lengths(game.generator.synthesis, w, noise, drawn["path.y"])
+    assert not torch.allclose(lengths, of_others)
