@@ -240,42 +240,6 @@ def test_the_first_weights_are_those_of_a_pass_over_samples_written_out() -> Non
         assert module.bias.tolist() == pytest.approx(bias.tolist(), rel=1e-4, abs=1e-4)
 
 
-def test_normalised_weights_are_those_of_pytorch_and_learn_by_the_same_gradient() -> None:
-    layer = noisy.NormalizedLinear(5, 4, learn_scale=True).double()
-    features, toward = torch.randn(7, 5).double(), torch.randn(7, 4).double()
-    with torch.no_grad():
-        layer.scale.uniform_(0.5, 2)
-        layer.bias.normal_()
-    theirs = nn.utils.parametrizations.weight_norm(nn.Linear(5, 4).double())
-    magnitude = theirs.parametrizations.weight.original0
-    rows = theirs.parametrizations.weight.original1
-    with torch.no_grad():
-        magnitude.copy_(layer.scale)
-        rows.copy_(layer.weight)
-        theirs.bias.copy_(layer.bias)
-    for network in (layer, theirs):
-        (network(features) * toward).sum().backward()
-    torch.testing.assert_close(layer(features), theirs(features))
-    pairs = [(layer.scale, magnitude), (layer.weight, rows), (layer.bias, theirs.bias)]
-    for ours, other in pairs:
-        torch.testing.assert_close(ours.grad, other.grad)
-
-
-def test_a_row_of_zeros_gives_its_bias() -> None:
-    layer = noisy.NormalizedLinear(2, 1)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.constant_(layer.bias, 3.0)
-    assert layer(torch.ones(1, 2)).item() == 3
-
-
-def test_an_output_that_is_constant_gets_the_scale_1() -> None:
-    layer = noisy.NormalizedLinear(2, 1)
-    torch.nn.init.constant_(layer.scale, 3.0)
-    layer.begin_on(torch.ones(5, 2))
-    assert layer.scale.item() == 1
-    torch.testing.assert_close(layer(torch.ones(1, 2)), torch.zeros(1, 1), atol=1e-6, rtol=0)
-
-
 def test_a_run_begins_with_layers_whose_outputs_have_the_variance_1() -> None:
     cfg = compose(["experiment=digits_sgan_feature_matching"])
     data = build_data(cfg)
