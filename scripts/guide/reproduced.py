@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gansweep.reproduce.guide import page_part, readme_part
+from gansweep.reproduce.guide import every_table, page_part, readme_part
 
 TOP = Path(__file__).resolve().parents[2]
 RESULTS = TOP / "results"
@@ -16,7 +16,8 @@ BEGIN, END = "<!-- reproduced tables -->", "<!-- end of the reproduced tables --
 
 def pages() -> dict[Path, str]:
     """Each file -> its content with the results of today.   Raises: ValueError without comments."""
-    parts = {"docs/reproduce.md": page_part(RESULTS), "README.md": readme_part(RESULTS)}
+    tables = [*every_table(RESULTS)]
+    parts = {"docs/reproduce.md": page_part(tables), "README.md": readme_part(tables)}
     return {TOP / name: _with_part(TOP / name, part) for name, part in parts.items()}
 
 

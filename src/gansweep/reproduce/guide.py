@@ -58,7 +58,10 @@ def current(
 
 
 def every_table(results_dir: Path) -> Iterator[Judged]:
-    """The tables with runs in the folder, each under each of its budgets."""
+    """The tables with runs in the folder, each under each of its budgets.
+
+    Each composes the configurations of its cells, which takes a second or two for each table.
+    """
     for name in table_names():
         if (results_dir / f"{name}.json").is_file():
             yield from judged_budgets(
@@ -66,10 +69,10 @@ def every_table(results_dir: Path) -> Iterator[Judged]:
             )
 
 
-def page_part(results_dir: Path) -> str:
+def page_part(tables: Sequence[Judged]) -> str:
     """The part of docs/reproduce.md that the results decide, in Markdown."""
-    parts = [_of_table(found) for found in every_table(results_dir)]
-    done = {found.table.name for found in every_table(results_dir)}
+    parts = [_of_table(found) for found in tables]
+    done = {found.table.name for found in tables}
     rest = [load_table(name) for name in table_names() if name not in done]
     listed = "\n".join(f"- `{table.name}`: {table.title}" for table in rest)
     return "\n\n".join([*parts, f"## Not run yet\n\n{listed}"])
@@ -98,10 +101,10 @@ def _of_table(found: Judged) -> str:
     )
 
 
-def readme_part(results_dir: Path) -> str:
+def readme_part(tables: Sequence[Judged]) -> str:
     """The table of the README."""
     rows = ["| table | budget | runs | time | ours beside the paper's |", "|---|---|---|---|---|"]
-    for found in every_table(results_dir):
+    for found in tables:
         if not found.n:
             continue
         seconds = duration(sum(one.seconds for one in found.runs))
