@@ -11,7 +11,7 @@ HELP = """Usage: gansweep worker SWEEP_DIR [extra_packages=[NAME]]
 
 Work on a sweep that 'gansweep sweep' started, from another shell or machine
 that sees the same directory: take a trial, train it, report it, until the
-sweep's budget is spent.
+sweep's budget is spent. It prints each trial that starts or ends.
 
   gansweep worker runs/demo-digits
   CUDA_VISIBLE_DEVICES=3 gansweep worker /shared/runs/demo-digits

@@ -189,7 +189,7 @@ class Worker:
             raise error from None
         status = self.study.finish(attempt, ended, reason)
         self.file.note(IDLE)
-        print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+        _tell(f"{attempt.key} {status} {reason}")
         if reason == NO_SPACE:
             raise UserError(
                 f"No space is left on the disk of {self.study.directory}. Free some, then give the "
@@ -216,6 +216,7 @@ class Worker:
         reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
         verdict = partial(self._wants_it_stopped, reporter, attempt, run)
         try:
+            _tell(f"{run.name} started")
             begun = self._accompany(child, ours, attempt.lease, verdict)
         except BaseException:
             child.kill()
@@ -319,6 +320,10 @@ class Worker:
             return "itself", ""
         said = "".join(end_of(run_dir / "log.txt", 1)).strip()
         return "itself", said or f"ended with {exit_code} before it began: see workers/*.server.log"
+
+
+def _tell(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}".rstrip(), flush=True)
 
 
 def _changed(directory: Path) -> int:

@@ -385,7 +385,9 @@ def test_worker_without_a_free_gpu_waits_and_says_who_has_it(
     both.release()
     out, error = said_by(process)
     assert process.returncode == 0 and "t0000 finished" in out, error
-    assert log.read_text().count("Waiting") == 1
+    waited, started, ended = log.read_text().splitlines()
+    assert waited.startswith("Waiting") and started.endswith(" t0000 started")
+    assert ended.endswith(" t0000 finished")
 
 
 def test_too_few_gpus_for_one_trial_are_refused_before_anything_is_written(tmp_path: Path) -> None:
