@@ -74,6 +74,7 @@ def test_workers_take_whole_runs() -> None:
 
 def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
     table = load_table("unrolled_2d")
     small = planned(table.cells[0], table, table.budget(None), lambda words: compose(words + TINY))
     names: list[str] = []
@@ -84,9 +85,44 @@ def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatc
     assert measured([small], 1, names.append) == {"GAN / ring": found} and len(names) == 1
     small.cfg.trainer.threads = 1  # of each run, whatever it could have
     assert measured([small], 2, names.append) == {"GAN / ring": found} and len(names) == 1
-    small.cfg.trainer.threads = 2
+    small.cfg.trainer.threads = 2  # which would wait for each other where the cores are busy
+    monkeypatch.setattr(cost, "_measure", lambda cfg, n: found)
     measured([small], 1, names.append)
     assert len(names) == 2
+
+
+def test_what_was_measured_on_busy_cores_is_measured_again_when_they_are_free(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that lose their cores wait for each other: 60 times the free machine's time."""
+    one, *_ = cells()
+    seconds, load = iter([0.3, 0.004]), [2.9]
+    monkeypatch.setattr(cost, "_measure", lambda cfg, n: Cost(next(seconds), 1000, 0.0, False))
+    monkeypatch.setattr(cost, "cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load[0], 0.0, 0.0))
+
+    def found(threads: int) -> Cost:
+        return measured([one], threads, lambda name: None)[one.cell.name]
+
+    assert found(2) == found(2) == Cost(0.3, 1000, 0.0, False, crowded=True)
+    load[0] = 0.2
+    assert found(2) == Cost(0.004, 1000, 0.0, False)
+    load[0] = 2.9
+    assert found(2) == Cost(0.004, 1000, 0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "crowded"),
+    [(0.1, 2, False), (1.0, 1, False), (1.0, 2, True), (2.0, 1, True), (0.0, 64, False)],
+)
+def test_cores_are_busy_where_they_do_not_suffice_for_the_threads(
+    load: float, threads: int, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert cost._is_crowded(threads) is crowded
 
 
 def test_what_the_first_samples_take_alone_is_not_counted_for_all_of_them(

@@ -242,6 +242,9 @@ def _announce_costs(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None
         f"about {duration(cost.busy(workers, lasting))} with {plural(workers, 'worker')}; "
         f"{total.disk_bytes / 2**20:.0f} MiB of disk"
     )
+    if any(costs[planned.cell.name].crowded for planned in cells):
+        busy = "measured while other processes kept the cores busy: alone it takes less time"
+        print(folded(busy, terminal_width()))
 
 
 def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:

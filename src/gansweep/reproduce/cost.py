@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from gansweep import __version__
 from gansweep.config.cache_place import cache_dir
+from gansweep.engine.launch.local import cores
 from gansweep.errors import UserError
 from gansweep.records.notation import duration, plural
 from gansweep.records.plain_values import DamagedError, parsed_mapping
@@ -41,13 +42,15 @@ class Cost:
 
     step_seconds: of one step.   state_bytes: of one checkpoint.   score_seconds: of one scoring;
     None if it could not be measured, for want of weights.   noisy: whether its scores depend on
-    noise.
+    noise.   crowded: whether others kept the cores busy while it was measured. Two threads that
+    wait for each other then take up to 60 times as long.
     """
 
     step_seconds: float
     state_bytes: int
     score_seconds: float | None
     noisy: bool
+    crowded: bool = False
 
     def training(self, planned: PlannedCell) -> float:
         """Seconds of one run's steps."""
@@ -74,18 +77,19 @@ class Estimate:
 def measured(
     cells: Sequence[PlannedCell], threads: int, note: Callable[[str], None]
 ) -> dict[str, Cost]:
-    """Cell's name -> its cost, measured once on each machine and kept.
+    """Cell's name -> its cost, measured once on each machine and kept; once more if others kept
+    the cores busy, and do so no longer.
 
     threads: of each run.   note: called with the name of a cell that is measured.
     Raises: UserError if a cell cannot be trained, as for want of its data.
     """
-    found = {}
+    found, crowded = {}, _is_crowded(threads)
     for one in cells:
         path = _place(one, threads)
         known = _known(path)
-        if known is None:
+        if known is None or (known.crowded and not crowded):
             note(one.cell.name)
-            known = _measure(one.cfg, threads)
+            known = replace(_measure(one.cfg, threads), crowded=crowded)
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace_atomically(path, json.dumps(asdict(known)).encode())
@@ -147,6 +151,12 @@ def _place(one: PlannedCell, threads: int) -> Path:
     return cache_dir() / "step_seconds" / f"{one.step}-{machine}.json"
 
 
+def _is_crowded(threads: int) -> bool:
+    """Whether the processes of the last minute leave too few of the machine's cores for so many
+    threads."""
+    return os.getloadavg()[0] + min(threads, cores()) > (os.cpu_count() or 1) + 0.5
+
+
 def _known(path: Path) -> Cost | None:
     try:
         content = parsed_mapping(content_of(path))
@@ -156,6 +166,7 @@ def _known(path: Path) -> Cost | None:
             int(content["state_bytes"]),
             None if score is None else float(score),
             bool(content["noisy"]),
+            bool(content.get("crowded", True)),  # those of before were kept in any case
         )
     except (OSError, DamagedError, KeyError, TypeError, ValueError):
         return None
