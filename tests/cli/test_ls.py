@@ -94,6 +94,8 @@ def test_a_filter_lists_runs_one_by_one(shelf: Path, command: Command) -> None:
     command("ls", "--where", "model >").is_refused_with("cannot be read", "lr > 1e-4")
     command("ls", "--where", "modle = gan").is_refused_with("Did you mean 'model'?")
     command("ls", "--sort", "sied").is_refused_with("--sort sied", "Did you mean 'seed'?")
+    nothing = command("ls", "--where", "seed = 987654", "--sort", "generator.lr")
+    assert nothing.code == 0 and "No run fits the filter" in nothing.out
 
 
 def test_each_of_several_objectives_is_named(shelf: Path, command: Command) -> None:

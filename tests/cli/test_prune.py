@@ -107,6 +107,15 @@ def test_confirmations_and_their_trial_stay(finished: Path, command: Command) ->
     assert kept(finished) == ["c-t0000-s101", "t0000"]  # which leads by its fresh seed
 
 
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "pruned", "failed"])
+def test_confirmations_stay_however_they_ended(
+    status: str, finished: Path, command: Command
+) -> None:
+    trial(finished, "c-t0001-s101", status, 25.0, seed=101)
+    command("prune", "runs", "--yes")
+    assert "c-t0001-s101" in kept(finished)
+
+
 def test_of_a_sweep_that_goes_on_only_what_has_ended_badly_goes(
     tmp_path: Path, command: Command
 ) -> None:
@@ -170,6 +179,22 @@ def test_a_run_with_whose_weights_another_begins_stays(
     assert kept(finished) == ["t0000", "t0001"]
     command("prune", "runs/demo", "--yes")
     assert kept(finished) == ["t0001"]
+
+
+@pytest.mark.parametrize("name", ["runs/demo/t0000", "../demo/t0000", "t0000", "/old/demo/t0000/"])
+def test_it_stays_wherever_it_was_named_from_and_wherever_it_lies_now(
+    name: str,
+    tmp_path: Path,
+    finished: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_run(tmp_path / "runs" / "tuned" / "gan-001", init={"run": name, "checkpoint": "best.pt"})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    command("prune", str(tmp_path / "runs"), "--yes")
+    assert kept(finished) == ["t0000", "t0001"]
 
 
 def test_a_run_with_whose_weights_a_sweep_begins_stays(

@@ -16,6 +16,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from processes import Processes, said_by, wait_until
+from report_records import write_run
 from sweep_fakes import HELD_AT
 from sweep_processes import (
     FORKED,
@@ -238,3 +239,17 @@ def test_pod_is_refused_beside_one_that_does_not_end(
     monkeypatch.setattr(workers, "FORMER_SECONDS", 0.0)
     with launching(tmp_path), pytest.raises(UserError, match="at work already"):
         refuse_second(tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "ended"), [(True, "interrupted"), (False, "killed")])
+def test_a_signal_to_the_job_that_reaches_the_child_first_is_no_kill_of_the_trial(
+    asked: bool, ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM signals the processes of a preempted job one after the other."""
+    worker = Worker(made(words_of_a_sweep(tmp_path, "n_trials=1", UNCONFIRMED)), "w")
+    run = write_run(tmp_path / "runs" / "s" / "t0000", status="interrupted").directory
+    monkeypatch.setattr("gansweep.engine.worker.SIGNAL_SECONDS", 5.0 if asked else 0.1)
+    later = threading.Timer(0.2, lambda: setattr(worker, "stops", 1))
+    if asked:
+        later.start()
+    assert worker._how_it_ended(0, run, out_of_memory=False)[0] == ended

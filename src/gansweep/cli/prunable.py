@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,21 +59,35 @@ def prunable(paths: Sequence[Path]) -> tuple[list[Prunable], list[str]]:
         groups += found
         notes += [why] if why else []
     begun = _begun_with(runs)
-    free = [(run, group) for run, group in groups if run.directory.resolve() not in begun]
+    free = [(run, group) for run, group in groups if not _is_among(run.directory, begun)]
     measured = (_measured(run, group) for run, group in free if _may_go(run))
     found_all = [one for one in measured if one.files]
     return sorted(found_all, key=lambda one: GROUPS.index(one.group)), notes
 
 
-def _begun_with(runs: Iterable[Run]) -> set[Path]:
-    """The runs whose weights one of these runs began with, or a sweep of theirs begins with."""
+def _begun_with(runs: Iterable[Run]) -> set[str]:
+    """The runs whose weights one of these runs began with, or a sweep of theirs begins with, as
+    they were named."""
     named = {str(mapping(run.result.get("init")).get("run") or "") for run in runs}
     for folder in {run.directory.parent for run in runs if run.sweep}:
         with contextlib.suppress(UserError):  # it is no sweep's directory
             words = [word.lstrip("+") for word in Settings.load(folder).overrides]
             given = (word.removeprefix("init=") for word in words if word.startswith("init="))
             named |= {parts_of_init(word.strip("'\""))[0] for word in given}
-    return {Path(name).resolve() for name in named if name}
+    return named - {""}
+
+
+def _is_among(directory: Path, named: Iterable[str]) -> bool:
+    """Whether one of these names can be the run's, from wherever it was named, and wherever the
+    runs were moved to since: its last two folders decide. Rather too much stays than too little.
+    """
+    place = directory.resolve()
+    for name in named:
+        parts = [part for part in Path(os.path.normpath(name)).parts if part not in ("/", "..")]
+        end = (*parts[-2:],)
+        if Path(name).resolve() == place or (end and place.parts[-len(end) :] == end):
+            return True
+    return False
 
 
 def _may_go(run: Run) -> bool:
@@ -102,10 +117,12 @@ def _of_sweep(
         (run, "pruned" if run.status == "pruned" else "failed")
         for run in members
         if run.status == "pruned" or run.status in FAILED_TRAINING
+        if not is_confirmation(run)
     ]
     if not finished:
         return gone, f"{folder}: not finished, so the checkpoints of its other trials stay."
-    gone += [(run, "failed") for run in members if run.status == "failed"]
+    bugs = (run for run in members if run.status == "failed" and not is_confirmation(run))
+    gone += [(run, "failed") for run in bugs]
     if Settings.load(folder).points:  # cells of a table, each of which is scored again
         return gone, f"{folder}: its runs were listed one by one, so none of them loses."
     leaders = _leaders(everybody)

@@ -27,7 +27,8 @@ again; Ctrl-C saves and stops, and the same command continues.
   gansweep reproduce pacgan_2d --show --latex table.tex
 
   --budget NAME    how much of the paper's budget; by default the table's first
-  --minutes N      the largest part of the table's images that ends in so long
+  --minutes N      all of the table's images, or the largest of 1/2, 1/4, ... of
+                   them that ends in so long
   --seeds N        runs of each cell; by default as the budget says
   --only NAME      one row, one setting, or 'ROW / SETTING'; can be repeated
   --dry-run        only print cells, runs, measured hours and disk

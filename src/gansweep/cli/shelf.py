@@ -143,7 +143,7 @@ class Shelf:
 def _by_value(runs: Iterable[Run], name: str, backwards: bool) -> list[Line]:
     """The runs in the order of a setting or a score; those without it last."""
     found = [(next(iter(values_of(run, name)), None), _line_of_run(run)) for run in runs]
-    if all(value is None for value, _ in found):
+    if found and all(value is None for value, _ in found):
         scores = [str(p["score"]) for run in runs for p in run.protocols.values() if "score" in p]
         raise UserError(
             f"--sort {name} is not known.{nearest(name, [*ORDERS, *scores])} Sort by "

@@ -56,6 +56,7 @@ ENDS = {  # exit code of a child -> how its trial ended, and why
 }
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
 OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
+SIGNAL_SECONDS = 1.0  # in which a signal to all processes of a job has reached each
 LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped
 
 
@@ -304,6 +305,14 @@ class Worker:
             attempt.score = self.study.objective.find(scores, protocols, judged_by)
         return attempt.score in scores and reporter.ask(kimg, scores[attempt.score])
 
+    def _is_asked_too(self) -> bool:
+        """Whether we are asked to stop, as our child was: a signal to all processes of a job can
+        reach us last."""
+        deadline = time.monotonic() + SIGNAL_SECONDS
+        while not self.stops and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.stops > 0
+
     def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
             return "interrupted", ""
@@ -315,6 +324,8 @@ class Worker:
                 return "out_of_memory", "for want of host memory, by the kernel"
             return "crashed" if by in CRASHES else "killed", f"by {by}"
         if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
+            if self._is_asked_too():
+                return "interrupted", ""
             return "killed", "interrupted by a signal"
         if exit_code == 0:
             return "itself", ""

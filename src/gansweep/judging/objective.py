@@ -34,7 +34,7 @@ COSTS: dict[str, Direction] = {
 class Objective:
     """A score of a run, its direction, and the moment at which it is read."""
 
-    metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet_2k_train"), or one of COSTS
+    metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet1_2k_train"), or one of COSTS
     direction: Direction
     at: str  # last | best
 
@@ -244,7 +244,7 @@ def _usual_direction(metric: str) -> str:
 
 
 def _score_in(metric: str, scores: Iterable[str]) -> str:
-    """The score of a full name: "fid_digitsnet_1k_train" -> "fid"; else the word itself."""
+    """The score of a full name: "fid_digitsnet1_1k_train" -> "fid"; else the word itself."""
     heads = [score for score in scores if metric == score or metric.startswith(score + "_")]
     return max(heads, key=len, default=metric)
 

@@ -110,7 +110,7 @@ def count_word(n: int) -> str:
 
 
 def score_name(protocol: Mapping[str, Any]) -> str:
-    """The name of a protocol's column: fid_10k_train, fid_digitsnet_2k_train, modes_2500.
+    """The name of a protocol's column: fid_10k_train, fid_digitsnet1_2k_train, modes_2500.
 
     A score in a feature space names its backbone, except for the published Inception.
     """

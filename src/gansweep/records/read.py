@@ -221,7 +221,7 @@ def add_columns(runs: Sequence[Run]) -> None:
     """Add the scores of each run's evaluations to the columns of the run (`run.evaluated`).
 
     A column has the name of its score. If that was measured on the same data with several
-    protocols or checkpoints, the name also has the differing keys, as in "fid_digitsnet_1k_train
+    protocols or checkpoints, the name also has the differing keys, as in "fid_digitsnet1_1k_train
     (checkpoint best.pt)". Of several equal evaluations of a run the newest is used.
     """
     alike: dict[tuple[str, Any], list[dict[str, Any]]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,27 @@ def test_onnx_makes_the_images_to_a_hundred_thousandth(
     (images,) = session.run(["images"], given)
     apart = torch.from_numpy(images) - stream.made(z, labels)
     assert float(apart.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("form", "packages"), [("onnx", ["onnxscript", "onnxruntime"]), ("torch_export", [])]
+)
+def test_an_exported_network_names_no_file_of_this_machine(
+    form: str, packages: list[str], command: Command, runs: Path, tmp_path: Path
+) -> None:
+    for package in packages:
+        pytest.importorskip(package)
+    assert command("export", str(runs / "cgan"), "--to", form, "-o", "out").code == 0
+    networks = [path for path in (tmp_path / "out").iterdir() if path.suffix in (".onnx", ".pt2")]
+    assert networks
+    for network in networks:
+        parts = [network.read_bytes()]
+        if zipfile.is_zipfile(network):
+            with zipfile.ZipFile(network) as archive:
+                parts += [archive.read(name) for name in archive.namelist()]
+        for part in parts:
+            assert b'File "' not in part and b".py" not in part
+            assert str(Path(torch.__file__).parent).encode() not in part
 
 
 def test_verbs_take_an_exported_folder(command: Command, runs: Path, tmp_path: Path) -> None:

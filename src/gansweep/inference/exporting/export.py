@@ -29,6 +29,7 @@ from gansweep.records.run_config import NUMBERS
 from gansweep.run.exported import FACTS, WEIGHTS, load_exported, tensors_of
 
 OPSET = 18
+STACK = "stack_trace"  # of a node, its lines of code
 CLOSE = 1e-4  # largest difference of an image, in [-1, 1], or of points that is no mistake
 ESCAPED = "backslashreplace"  # names of classes that are no UTF-8; JSON reads them back
 ROWS = (1, 5)  # sizes of batches to check with
@@ -139,6 +140,10 @@ def write_onnx(network: Traced, mark: str | None) -> tuple[bytes, float]:
         )
     assert program is not None
     model = program.model_proto
+    for node in (*model.graph.node, *(node for part in model.functions for node in part.node)):
+        own = [fact for fact in node.metadata_props if not fact.key.endswith(STACK)]
+        del node.metadata_props[:]  # which name files of this machine
+        node.metadata_props.extend(own)
     if mark is not None:
         onnx.helper.set_model_props(model, {KEY: mark})
     content = model.SerializeToString()
@@ -162,6 +167,8 @@ def write_torch_export(network: Traced, mark: str | None) -> tuple[bytes, float]
         program = torch.export.export(
             network.network, tuple(network.inputs.values()), dynamic_shapes=shapes
         )
+        for node in program.graph.nodes:
+            node.meta.pop(STACK, None)  # which names files of this machine
         content = io.BytesIO()
         extra = None if mark is None else {FILE: mark}
         torch.export.save(program, content, extra_files=extra)
