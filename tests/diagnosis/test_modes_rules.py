@@ -152,6 +152,17 @@ def test_without_modes_recall_and_coverage_show_a_collapse() -> None:
     assert of(0.0, 0.0, 0.0) is None
 
 
+def test_coverage_shows_a_collapse_without_recall() -> None:
+    def of(precision: float, coverage: float) -> Finding | None:
+        scores = {"precision": [precision] * 9, "coverage": [coverage] * 9}
+        return found("mode_collapse", evidence(scores=scores))
+
+    few = of(0.95, 0.02)
+    assert few is not None and few.severity == "failure"
+    assert "data: coverage is 0.02" in few.text and "recall" not in few.text
+    assert of(0.95, 0.90) is None and of(0.05, 0.02) is None
+
+
 @pytest.mark.parametrize(("n_real", "n_fake"), [(1000, 1000), (1000, 360)])
 def test_perfect_coverage_agrees_with_a_simulation(n_real: int, n_fake: int) -> None:
     """Samples on a line: a real one is covered if a fake is among its nearest."""

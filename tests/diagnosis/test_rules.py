@@ -224,3 +224,21 @@ def test_a_run_that_is_too_short_for_the_rules_is_not_advised_to_log_more(rows: 
     assert not any(
         "outputs" in gap.text for gap in gaps(replace(short, game={"players": ["coder"]}))
     )
+
+
+def test_scores_at_clocks_that_double_are_diagnosed() -> None:
+    """As an own loop may measure them: the second half of the clock has one evaluation."""
+    given = evidence(scores={"fid": [90, 60, 40, 30, 20, 80, 90, 95]})
+    doubling = [(2.0**k, value) for k, (_, value) in enumerate(given.curves["fid"])]
+    assert found("divergence", replace(given, curves={"fid": doubling})) is None
+
+
+def test_density_without_coverage_shows_no_samples_beyond_the_data() -> None:
+    given = evidence(scores={"fid": [50.0] * 9, "density": [0.1] * 9})
+    assert found("over_generalisation", given) is None
+
+
+def test_a_score_that_was_measured_once_does_not_end_the_diagnosis() -> None:
+    often = {"density": [0.1] * 9, "coverage": [0.8] * 9, "recall": [0.9] * 9}
+    finding = found("over_generalisation", evidence(scores={"precision": [0.9], **often}))
+    assert finding is not None and finding.kimg == (pytest.approx(200 / 3), 100)

@@ -63,6 +63,12 @@ def test_nothing_is_tested_without_an_error_or_with_one_run() -> None:
     assert equivalence([1.0, 1.1], Figure(1.0, 0.1, "sd")) is None  # of how many runs?
 
 
+@pytest.mark.parametrize("values", [[math.nan], [math.nan, 0.5], [0.5, math.nan]])
+def test_what_is_no_number_meets_no_figure(values: list[float]) -> None:
+    found = within(values, 0.5, 1e-3)
+    assert found is not None and found.verdict == "differs"
+
+
 def test_a_calculated_figure_is_met_by_each_run_within_its_tolerance() -> None:
     near, far = within([0.5004, 0.4998], 0.5, 1e-3), within([0.5004, 0.502], 0.5, 1e-3)
     assert near is not None and near.verdict == "agrees"

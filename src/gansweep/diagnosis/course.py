@@ -79,10 +79,10 @@ def _lost_quality(evidence: Evidence) -> Finding | None:
     for word, sign in (("fid", 1), ("kid", 1), ("high_quality", -1)):
         name = evidence.score(word)
         known = finite(evidence.curves[name]) if name is not None else []
-        if name is None or len(known) < 6:
+        judged = late(known)  # empty where the clocks double from one to the next
+        if name is None or len(known) < 6 or not judged:
             continue
         at, best = peak(known, min if sign > 0 else max)
-        judged = late(known)
         now = level(judged)
         worse = now >= WORSE * best if sign > 0 else now <= best / WORSE and best >= GOOD_ONCE
         gained = sign * (known[0][1] - best)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gansweep.diagnosis.curves import LATE, LEAST, Points, late, level
+from gansweep.diagnosis.curves import LATE, LEAST, Points, clocks, late, level
 from gansweep.metrics.protocol import scores_called
 from gansweep.records.record import TRACKED, RunRecord
 
@@ -85,6 +85,13 @@ class Evidence:
     def level(self, name: str | None, least: int = LEAST) -> float:
         """The median of the late part of a column; nan if there are too few points."""
         return level(self.late(name, least=least))
+
+    def late_clocks(self, names: Iterable[str]) -> tuple[float, float]:
+        """The first and the last clock of the late part of the first of these columns that has one.
+
+        Raises: StopIteration if none has.
+        """
+        return clocks(next(filter(None, map(self.late, names))))
 
     def better(self, name: str) -> int:
         """1 if a higher value of the score is better, else -1."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, level, peak, trend
+from gansweep.diagnosis.curves import HALF, LATE, finite, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.scores.missing import missing_words
@@ -162,19 +162,22 @@ def _little_covered(evidence: Evidence) -> Finding | None:
     precision, recall, coverage = (values.get(word, math.nan) for word in names)
     floor = perfect_coverage(evidence.protocols[names["coverage"]]) if names["coverage"] else 1.0
     unseen = recall <= ONE_SIDED * precision and precision - recall >= LEAST_GAP
-    uncovered = coverage <= COVERED * floor and precision >= max(AHEAD * recall, LEAST_GAP)
+    uncovered = coverage <= COVERED * floor and precision >= (
+        LEAST_GAP if math.isnan(recall) else max(AHEAD * recall, LEAST_GAP)
+    )
     rising = any(trend(evidence.late(names[word], HALF)) > 0 for word in ("recall", "coverage"))
     if not (unseen or uncovered) or rising:
         return None
-    text = (
-        f"The samples look real (precision {precision:.2f}) but cover little of the data: recall "
-        f"is {recall:.2f}"
-    )
+    known = [f"recall is {recall:.2f}"] if math.isfinite(recall) else []
     if math.isfinite(coverage):
-        text += f", coverage {coverage:.2f} (perfect samples have {floor:.2f})"
+        known.append(f"coverage is {coverage:.2f} (perfect samples have {floor:.2f})")
+    text = (
+        f"The samples look real (precision {precision:.2f}) but cover little of the data: "
+        f"{', '.join(known)}"
+    )
     columns = evidence.columns(names["recall"], names["coverage"], names["precision"])
     hardly = recall <= HARDLY * precision or coverage <= HARDLY * floor
-    kimg = clocks(evidence.late(columns[0]))
+    kimg = evidence.late_clocks(columns)
     return Finding(RULE, "failure" if hardly else "warning", f"{text}.", columns, kimg)
 
 

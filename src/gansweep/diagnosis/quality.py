@@ -75,15 +75,17 @@ def _beyond_data(evidence: Evidence) -> Finding | None:
     values = {word: evidence.level(name) for word, name in names.items()}
     precision, recall, density, coverage = (values.get(word, math.nan) for word in words)
     thin = precision <= THIN * recall and recall - precision >= LEAST_GAP
-    sparse = density <= LOW_DENSITY and coverage >= SOME * perfect_coverage(
-        evidence.protocols[names["coverage"]]
+    sparse = (
+        "coverage" in names
+        and density <= LOW_DENSITY
+        and coverage >= SOME * perfect_coverage(evidence.protocols[names["coverage"]])
     )
     if not thin and not sparse:
         return None
     known = ", ".join(f"{word} {value:.2f}" for word, value in values.items())
     text = f"The samples cover the data, but many of them are far from all data: {known}."
     columns = evidence.columns(*(names.get(word) for word in words))
-    return Finding(BEYOND, "warning", text, columns, clocks(evidence.late(columns[0])))
+    return Finding(BEYOND, "warning", text, columns, evidence.late_clocks(columns))
 
 
 def memorisation(evidence: Evidence) -> Finding | None:

@@ -118,9 +118,10 @@ def within(
     """
     if not values and not lost:
         return None
-    worst = max((v - value for v in values), key=abs, default=math.nan)
+    errors = [v - value for v in values]
+    worst = max(errors, key=lambda e: math.inf if math.isnan(e) else abs(e), default=math.nan)
     verdict: Verdict = "cannot tell" if lost else "agrees"
-    if abs(worst) > tolerance:
+    if errors and not abs(worst) <= tolerance:
         verdict = "differs"
     return Equivalence(verdict, worst, tolerance, lost=lost)
 

@@ -277,7 +277,9 @@ class Autoencoder(Coding):
         if not len(rows):
             return {}
         known = coder.encoder(like_weights(rows, coder))
-        return {"anomaly/latent": torch.cdist(outputs, known).amin(1)}
+        # not by products, which lose the distances of codes that lie far from the origin
+        mode = "donot_use_mm_for_euclid_dist"
+        return {"anomaly/latent": torch.cdist(outputs, known, compute_mode=mode).amin(1)}
 
 
 class Latest(nn.Module):

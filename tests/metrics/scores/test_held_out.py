@@ -1,6 +1,7 @@
 """Scores of a model's answers for held-out samples."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -129,6 +130,34 @@ def test_retrieval_matches_a_slow_search() -> None:
         hits += int((train.labels[nearest] == label).sum())
     expected = hits / NEIGHBOURS / len(asked)
     assert scores_of(data, codes)["retrieval"] == pytest.approx(expected, abs=2e-3)  # ties
+
+
+def test_codes_far_from_the_origin_are_retrieved_as_those_around_it() -> None:
+    data = Digits()
+
+    def codes(offset: float) -> Callable[[Batch], dict[str, Tensor]]:
+        return lambda batch: {"codes": batch.images.flatten(1)[:, 10:30] + offset}
+
+    found = [scores_of(data, codes(offset))["retrieval"] for offset in (0.0, 1000.0)]
+    assert found[1] == pytest.approx(found[0], abs=2e-3)  # ties
+
+
+class FewDigits(Digits):
+    """Digits of which six train."""
+
+    def read_native(self, split: Split) -> Arrays:
+        images, labels = super().read_native(split)
+        assert labels is not None
+        return (images[:6], labels[:6]) if split == "train" else (images, labels)
+
+
+def test_of_fewer_training_samples_than_neighbours_all_are_neighbours() -> None:
+    data = FewDigits()
+    labels, known = data.labels_of("test"), data.labels_of("train")
+    assert labels is not None and known is not None and len(known) == 6
+    expected = float((known[:, None] == labels[None]).double().mean())
+    found = scores_of(data, lambda batch: {"codes": batch.images.flatten(1)})
+    assert found["retrieval"] == pytest.approx(expected)
 
 
 class FewerClasses(Digits):

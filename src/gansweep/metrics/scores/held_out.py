@@ -231,17 +231,21 @@ def _label_agreement(backbone: DatasetClassifier) -> _Reading:
 def _retrieval(codes: Tensor, labels: Tensor, n_classes: int) -> _Reading:
     """Share of the 10 training samples with the nearest codes that have the sample's class, 0 to 1.
 
-    codes: (M, L) of the training samples.   labels: (M,), which may lack some of the classes.
+    codes: (M, L) of the training samples; all of them are neighbours where M < 10.
+    labels: (M,), which may lack some of the classes.
     """
+    k = min(NEIGHBOURS, len(codes))
 
     def pair(batch: Batch, answers: Answers) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None
-        distances = torch.cdist(answers["codes"].float(), codes.float())
-        nearest = distances.topk(NEIGHBOURS, largest=False).indices
-        return labels[nearest].flatten(), batch.labels.repeat_interleave(NEIGHBOURS)
+        # not by products, which lose the distances of codes that lie far from the origin
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(answers["codes"].float(), codes.float(), compute_mode=mode)
+        nearest = distances.topk(k, largest=False).indices
+        return labels[nearest].flatten(), batch.labels.repeat_interleave(k)
 
     metric = MulticlassAccuracy(n_classes, average="micro")
-    return _Reading(metric, pair, {"neighbours": NEIGHBOURS, "n_real": len(codes)})
+    return _Reading(metric, pair, {"neighbours": k, "n_real": len(codes)})
 
 
 def _refuse_other_than_finite(answers: Answers) -> None:
