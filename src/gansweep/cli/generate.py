@@ -15,7 +15,8 @@ HELP = f"""Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [
 Draw samples of a trained run. A conditional run draws the class that label=
 names; one that learnt a code of its own (model=infogan), a value of that code.
 Without either it draws what the run's own sample sheets show, from other
-noise: a column for each class, or what it makes of given images. Every file says that a machine made it.
+noise: a column for each class, or what it makes of given images. Every file
+says that a machine made it.
 
   gansweep generate runs/digits/cgan-001 label=7 n=16 -o sevens.png
   gansweep generate runs/fashion_mnist/cgan-001 label=sneaker
