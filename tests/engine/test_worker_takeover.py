@@ -241,9 +241,10 @@ def test_pod_is_refused_beside_one_that_does_not_end(
         refuse_second(tmp_path)
 
 
+@pytest.mark.parametrize("exit_code", [0, -signal.SIGTERM])
 @pytest.mark.parametrize(("asked", "ended"), [(True, "interrupted"), (False, "killed")])
 def test_a_signal_to_the_job_that_reaches_the_child_first_is_no_kill_of_the_trial(
-    asked: bool, ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: bool, ended: str, exit_code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SLURM signals the processes of a preempted job one after the other."""
     worker = Worker(made(words_of_a_sweep(tmp_path, "n_trials=1", UNCONFIRMED)), "w")
@@ -252,4 +253,4 @@ def test_a_signal_to_the_job_that_reaches_the_child_first_is_no_kill_of_the_tria
     later = threading.Timer(0.2, lambda: setattr(worker, "stops", 1))
     if asked:
         later.start()
-    assert worker._how_it_ended(0, run, out_of_memory=False)[0] == ended
+    assert worker._how_it_ended(exit_code, run, out_of_memory=False)[0] == ended

@@ -320,6 +320,8 @@ class Worker:
             return ENDS[exit_code]
         if exit_code < 0:
             by = signal_of(exit_code)
+            if by == "SIGTERM" and self._is_asked_too():
+                return "interrupted", ""
             if by == "SIGKILL" and out_of_memory:
                 return "out_of_memory", "for want of host memory, by the kernel"
             return "crashed" if by in CRASHES else "killed", f"by {by}"

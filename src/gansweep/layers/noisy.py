@@ -156,7 +156,7 @@ class Discriminator(nn.Module):
         """
         features = samples.flatten(1)
         *parts, last = noise.split(self.sizes, dim=1)
-        for layer, part, spread in zip(self.hidden, parts, self.spreads, strict=False):
+        for layer, part, spread in zip(self.hidden, parts, self.spreads[:-1], strict=True):
             noisy = torch.add(features, part, alpha=spread)
             features = F.relu(cast(NormalizedLinear, layer).begin_on(noisy))
         if isinstance(self.output, NormalizedLinear):
@@ -181,6 +181,6 @@ class Discriminator(nn.Module):
             noise = samples.new_zeros(len(samples), self.noise_width)
         *parts, last = noise.split(self.sizes, dim=1)
         features = samples.flatten(1)
-        for layer, part, spread in zip(self.hidden, parts, self.spreads, strict=False):
+        for layer, part, spread in zip(self.hidden, parts, self.spreads[:-1], strict=True):
             features = F.relu(layer(torch.add(features, part, alpha=spread)))
         return features, last

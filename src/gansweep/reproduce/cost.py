@@ -166,7 +166,7 @@ def _known(path: Path) -> Cost | None:
             int(content["state_bytes"]),
             None if score is None else float(score),
             bool(content["noisy"]),
-            bool(content.get("crowded", True)),  # those of before were kept in any case
+            bool(content["crowded"]),
         )
     except (OSError, DamagedError, KeyError, TypeError, ValueError):
         return None
